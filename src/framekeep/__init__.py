@@ -1,0 +1,1 @@
+"""Framekeep keeps DataFrames between requests."""

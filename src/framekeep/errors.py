@@ -1,0 +1,284 @@
+"""Every error Framekeep raises, grouped by what a handler would do about it.
+
+Each class has a stable ``code`` (for HTTP problems, exit codes and logs) and says whether the same
+call may succeed when tried again. Messages name what failed, which id, and the next step; they never
+hold cell values or secrets.
+
+    FramekeepError
+    ├── InvalidInputError        the call is wrong: change it
+    │   ├── InvalidIdError, InvalidMetadataError, InvalidMarksError, UnknownColumnError
+    │   ├── NotADataFrameError, UnsupportedTypeError
+    │   ├── NothingToUndoError, NothingToRedoError
+    │   └── DataFrameTooLargeError
+    ├── NotFoundError            it is not there (any more)
+    │   └── SessionNotFoundError, VersionNotFoundError, TempStorageNotFoundError
+    ├── ConflictError            somebody else was faster: reload and decide
+    │   └── SessionExistsError, LockTimeoutError, LeaseLostError
+    ├── StorageError             the store needs its operator
+    │   ├── StorageUnavailableError, StorageFullError, StorageReadOnlyError, StorageBusyError
+    │   ├── ForeignStoreError, NewerFormatError, NetworkFilesystemError
+    │   └── DamagedError: SessionDamagedError, StoreDamagedError
+    ├── ConfigurationError       a setting is wrong: fix it and start again
+    └── EngineSignal             between engines and the session layer; never reaches a user
+        └── Conflict, BlobMissing
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class FramekeepError(Exception):
+    """Base of every error raised on purpose by Framekeep."""
+
+    code: str = "framekeep"
+    retryable: bool = False
+
+
+# --- the call is wrong: change it ---------------------------------------------------------------
+
+
+class InvalidInputError(FramekeepError, ValueError):
+    """An argument has a wrong value."""
+
+    code = "invalid_input"
+
+
+class InvalidIdError(InvalidInputError):
+    """An id is malformed (length, characters)."""
+
+    code = "invalid_id"
+
+
+class InvalidMetadataError(InvalidInputError):
+    """Metadata is not JSON, or tries to set a reserved key."""
+
+    code = "invalid_metadata"
+
+
+class InvalidMarksError(InvalidInputError):
+    """Marks name a column or a row position that the frame does not have."""
+
+    code = "invalid_marks"
+
+
+class UnknownColumnError(InvalidInputError):
+    """A column was asked for that the frame does not have."""
+
+    code = "unknown_column"
+
+
+class NotADataFrameError(InvalidInputError, TypeError):
+    """The argument is not a DataFrame and cannot be taken as one."""
+
+    code = "not_a_dataframe"
+
+
+class UnsupportedTypeError(InvalidInputError, TypeError):
+    """A value cannot be kept exactly, so it is not kept at all.
+
+    Attributes:
+        where: the column (or index level, or label) that holds it.
+        type_name: the type that has no exact encoding.
+    """
+
+    code = "unsupported_type"
+
+    def __init__(self, message: str, *, where: str = "", type_name: str = "") -> None:
+        super().__init__(message)
+        self.where = where
+        self.type_name = type_name
+
+
+class NothingToUndoError(InvalidInputError):
+    """There is no version to step back to."""
+
+    code = "nothing_to_undo"
+
+
+class NothingToRedoError(InvalidInputError):
+    """There is no undone version to step forward to."""
+
+    code = "nothing_to_redo"
+
+
+class DataFrameTooLargeError(InvalidInputError):
+    """The frame is larger than MAX_DATAFRAME_SIZE_MB; nothing was stored."""
+
+    code = "dataframe_too_large"
+
+
+# --- it is not there ----------------------------------------------------------------------------
+
+
+class NotFoundError(FramekeepError, LookupError):
+    """What was asked for is unknown, deleted or expired."""
+
+    code = "not_found"
+
+
+class SessionNotFoundError(NotFoundError):
+    """The session is unknown, deleted or expired."""
+
+    code = "session_not_found"
+
+
+class VersionNotFoundError(NotFoundError):
+    """The version is unknown or was dropped to make room for newer ones."""
+
+    code = "version_not_found"
+
+
+class TempStorageNotFoundError(NotFoundError):
+    """The temporary storage is unknown, deleted or expired."""
+
+    code = "temp_storage_not_found"
+
+
+# --- somebody else was faster -------------------------------------------------------------------
+
+
+class ConflictError(FramekeepError):
+    """The session changed since it was read; nothing was stored and nothing lost: reload and decide."""
+
+    code = "conflict"
+    retryable = True
+
+
+class SessionExistsError(ConflictError):
+    """A session with this id exists already."""
+
+    code = "session_exists"
+    retryable = False
+
+
+class LockTimeoutError(ConflictError):
+    """The lock is held by somebody else and was not free within the configured attempts."""
+
+    code = "lock_timeout"
+
+
+class LeaseLostError(ConflictError):
+    """The lock's lease ran out and somebody else took it before it was renewed or released."""
+
+    code = "lease_lost"
+
+
+# --- the store needs its operator ---------------------------------------------------------------
+
+
+class StorageError(FramekeepError):
+    """The storage engine cannot do its work."""
+
+    code = "storage"
+
+
+class StorageUnavailableError(StorageError):
+    """The storage engine does not answer."""
+
+    code = "storage_unavailable"
+    retryable = True
+
+
+class StorageFullError(StorageError):
+    """There is no room left (disk, quota or memory limit); nothing was stored."""
+
+    code = "storage_full"
+
+
+class StorageReadOnlyError(StorageError):
+    """The storage directory or file cannot be written by this user."""
+
+    code = "storage_read_only"
+
+
+class StorageBusyError(StorageError):
+    """Another process uses the store in a way that excludes this operation."""
+
+    code = "storage_busy"
+    retryable = True
+
+
+class ForeignStoreError(StorageError):
+    """The file is not a Framekeep store."""
+
+    code = "foreign_store"
+
+
+class NewerFormatError(StorageError):
+    """The store was written by a newer version of Framekeep."""
+
+    code = "newer_format"
+
+
+class NetworkFilesystemError(StorageError):
+    """The embedded engine was pointed at a network file system, where its locks are not safe."""
+
+    code = "network_filesystem"
+
+
+class DamagedError(StorageError):
+    """Stored bytes are not what was written."""
+
+    code = "damaged"
+
+
+class SessionDamagedError(DamagedError):
+    """A part of one session is missing or damaged; other sessions are not concerned.
+
+    Attributes:
+        session_id: the session.
+        where: the column, index or record that is damaged.
+    """
+
+    code = "session_damaged"
+
+    def __init__(self, message: str, *, session_id: str = "", where: str = "") -> None:
+        super().__init__(message)
+        self.session_id = session_id
+        self.where = where
+
+
+class StoreDamagedError(DamagedError):
+    """The store's file itself is damaged (truncated, or its structure does not hold)."""
+
+    code = "store_damaged"
+
+
+# --- configuration ------------------------------------------------------------------------------
+
+
+class ConfigurationError(FramekeepError, ValueError):
+    """A setting has a wrong value or two settings contradict each other."""
+
+    code = "configuration"
+
+
+# --- between engines and the session layer ------------------------------------------------------
+
+
+class EngineSignal(FramekeepError):
+    """An expected outcome at the engine seam, translated by the session layer."""
+
+    code = "engine_signal"
+
+
+class Conflict(EngineSignal):
+    """The space's revision is not the expected one; nothing was changed."""
+
+    code = "engine_conflict"
+    retryable = True
+
+
+class BlobMissing(EngineSignal):
+    """One or more blobs are not in the space.
+
+    Attributes:
+        digests: the missing names.
+    """
+
+    code = "blob_missing"
+
+    def __init__(self, digests: Sequence[bytes]) -> None:
+        super().__init__(f"{len(digests)} blob(s) missing, the first is {bytes(digests[0]).hex()}")
+        self.digests = tuple(digests)
