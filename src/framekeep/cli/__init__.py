@@ -1,0 +1,1 @@
+"""The ``framekeep`` command: one file per family of verbs. Translates; decides nothing."""

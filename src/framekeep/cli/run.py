@@ -1,0 +1,227 @@
+"""What every verb needs: the options given anywhere on the line, the store, and where words go.
+
+Results go to stdout (one JSON document with ``--json``), everything else to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from framekeep.errors import NotFoundError
+
+if TYPE_CHECKING:
+    import typer
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from framekeep import DataManager, Settings
+
+STORE_FILE = "framekeep.mdb"
+SHARED_HELP = "Also, anywhere on the line: --storage-dir DIR, --json, --debug."
+
+_FLAGS = ("--json", "--debug")
+_VALUED = "--storage-dir"
+
+
+class NoStoreError(NotFoundError):
+    """There is no store in the directory."""
+
+    code = "no_store"
+
+
+def lift(argv: Sequence[str]) -> list[str]:
+    """Return ``argv`` with the options that belong to every verb moved to the front.
+
+    So that ``framekeep history ID --json`` means the same as ``framekeep --json history ID``, without each
+    verb declaring them. What follows ``--`` is left alone.
+    """
+    front: list[str] = []
+    rest: list[str] = []
+    words = iter(argv)
+    for word in words:
+        if word == "--":
+            rest += [word, *words]
+        elif word in _FLAGS or word.startswith(f"{_VALUED}="):
+            front.append(word)
+        elif word == _VALUED:
+            front += [word, *(value for value in [next(words, None)] if value is not None)]
+        else:
+            rest.append(word)
+    return front + rest
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One invocation.
+
+    Attributes:
+        json: whether stdout gets one JSON document instead of words.
+        debug: whether errors come with their traceback.
+        storage_dir: the directory given on the command line, if any.
+    """
+
+    json: bool = False
+    debug: bool = False
+    storage_dir: Path | None = None
+
+    def settings(self) -> Settings:
+        """Return the settings of this invocation.
+
+        Raises:
+            ConfigurationError: naming the variable that is wrong.
+        """
+        from framekeep import Settings
+
+        if self.storage_dir is None:
+            return Settings()
+        return Settings(storage_dir=self.storage_dir)
+
+    @contextmanager
+    def manager(self, *, create: bool = False) -> Iterator[DataManager]:
+        """Open the store for the block.
+
+        Args:
+            create: make a store where there is none; only a verb that writes the first session does.
+
+        Raises:
+            NoStoreError: when there is none and ``create`` is false.
+        """
+        from framekeep import DataManager
+
+        settings = self.settings()
+        if not create and not settings.redis_enabled:
+            self.store_directory(settings)
+        with DataManager(settings) as manager:
+            yield manager
+
+    def store_directory(self, settings: Settings) -> Path:
+        """Return the directory of the store.
+
+        Raises:
+            NoStoreError: when there is no store in it.
+        """
+        directory = Path(settings.storage_dir)
+        if not (directory / STORE_FILE).exists():
+            raise NoStoreError(
+                f"There is no store in {directory}. Make one with 'framekeep import FILE', "
+                "or say where it is with --storage-dir DIR."
+            )
+        return directory
+
+    def emit(self, document: object, render: Callable[[Console], None]) -> None:
+        """Print the result: ``document`` with ``--json``, else what ``render`` draws."""
+        if self.json:
+            json.dump(document, sys.stdout, default=plain, ensure_ascii=False, indent=2)
+            sys.stdout.write("\n")
+            return
+        render(stdout())
+
+    def note(self, text: str) -> None:
+        """Say something beside the result, on stderr."""
+        from rich.markup import escape
+
+        stderr().print(escape(text), style="dim", highlight=False)
+
+    @contextmanager
+    def progress(self, what: str, total: float | None = None) -> Iterator[Callable[[float, str], None]]:
+        """Show a bar on stderr while the block runs, when stderr is a terminal.
+
+        Yields:
+            ``step(advance, what)``: moves the bar and renames what is being done ("" keeps the name).
+        """
+        bar = _bar()
+        with bar:
+            task = bar.add_task(what, total=total)
+
+            def step(advance: float, what: str = "") -> None:
+                bar.update(task, advance=advance)
+                if what:
+                    bar.update(task, description=what)
+
+            yield step
+
+
+def of(ctx: typer.Context) -> Run:
+    """Return the invocation a verb runs in."""
+    run = ctx.obj
+    assert isinstance(run, Run)
+    return run
+
+
+def stdout() -> Console:
+    """Return a console for results. Long words are not cut when stdout is a pipe or a file."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=200)
+
+
+def stderr() -> Console:
+    """Return a console for everything that is not the result."""
+    from rich.console import Console
+
+    return Console(stderr=True, soft_wrap=True)
+
+
+def table(*columns: str, title: str | None = None, right: Sequence[str] = ()) -> Table:
+    """Return an empty table with these headings; those in ``right`` are aligned to the right."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return made
+
+
+def plain(value: Any) -> Any:
+    """Return a JSON value for what ``json`` does not know: instants as ISO 8601, the rest as text."""
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, set | frozenset | tuple):
+        return list(value)
+    if hasattr(value, "item"):  # numpy scalars
+        return value.item()
+    return str(value)
+
+
+def size(count: float) -> str:
+    """Return a number of bytes for reading: '512 B', '1.4 MB' (powers of ten, as disks are sold)."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError
+
+
+def instant(value: object) -> str:
+    """Return an instant for reading, in UTC to the second; '' for None."""
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
+    return "" if value is None else str(value)
+
+
+def _bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
