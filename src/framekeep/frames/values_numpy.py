@@ -1,0 +1,261 @@
+"""Kinds of the exact value encoding for NumPy scalars, arrays and dtypes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from framekeep.frames.values_core import (
+    FAMILIES,
+    KINDS,
+    Kind,
+    Node,
+    Reader,
+    Refused,
+    Writer,
+    damaged,
+    exactly,
+    leaf,
+    node,
+)
+
+# --- dtypes -------------------------------------------------------------------------------------
+
+_LETTERS: Final = "?bBhHiIlLqQefdgFDG"
+"""NumPy's one-letter names of the C types; they tell ``long`` from ``long long``, which ``str`` does not."""
+
+
+def _plain_name(dtype: np.dtype[Any]) -> str:
+    if dtype.char in _LETTERS:
+        return dtype.char if dtype.isnative else (">" if np.little_endian else "<") + dtype.char
+    return dtype.str
+
+
+def _dtype_parts(dtype: np.dtype[Any]) -> tuple[Any, ...]:
+    if dtype.metadata is not None:
+        raise Refused(dtype, "it carries metadata")
+    if dtype.subdtype is not None:
+        return (*dtype.subdtype,)
+    if dtype.names is not None:
+        fields: Any = dtype.fields
+        return (
+            tuple(dtype.names),
+            tuple(fields[name][0] for name in dtype.names),
+            tuple(fields[name][1] for name in dtype.names),
+            tuple(fields[name][2] if len(fields[name]) > 2 else None for name in dtype.names),
+            dtype.itemsize,
+            dtype.isalignedstruct,
+        )
+    if dtype.char not in _LETTERS and dtype.kind not in "mMSUVO":
+        raise Refused(dtype)
+    return (_plain_name(dtype), dtype.itemsize)
+
+
+def _dtype_build(parts: list[Any]) -> np.dtype[Any]:
+    if len(parts) == 6:
+        names, formats, offsets, titles, size, aligned = parts
+        spec: dict[str, Any] = {
+            "names": list(names),
+            "formats": list(formats),
+            "offsets": list(offsets),
+            "itemsize": size,
+        }
+        if any(title is not None for title in titles):
+            spec["titles"] = list(titles)
+        return np.dtype(spec, align=aligned)
+    first, second = exactly(parts, 2)
+    if isinstance(first, np.dtype):
+        return np.dtype((first, second))
+    if type(first) is not str or first.lstrip("<>|=")[:1] not in tuple(_LETTERS + "mMSUVO"):
+        damaged("an unknown dtype")
+    dtype = np.dtype(first)
+    if dtype.itemsize != second or dtype.names is not None:
+        damaged("a dtype was written on a machine with other sizes")
+    return dtype
+
+
+def _dtype_same(a: np.dtype[Any], b: np.dtype[Any]) -> bool:
+    return bool(
+        a == b
+        and a.char == b.char
+        and a.flags == b.flags
+        and a.alignment == b.alignment
+        and repr(a) == repr(b)
+    )
+
+
+_dtype = node([], Node(0x47, _dtype_parts, build=_dtype_build, same=_dtype_same))
+
+
+def _dtype_family(value: object) -> Kind | None:
+    return _dtype if isinstance(value, np.dtype) else None
+
+
+FAMILIES.append(_dtype_family)
+
+# --- arrays -------------------------------------------------------------------------------------
+
+_FORTRAN: Final = 1
+_READ_ONLY: Final = 2
+
+# On x86 a long double has 10 significant bytes in a place of 16; the rest is whatever memory held before.
+_LONG_DOUBLE_BYTES: Final = 10 if np.finfo(np.longdouble).nmant == 63 else np.dtype("g").itemsize
+
+
+def _raw(array: npt.NDArray[Any], order: Any) -> bytearray:
+    raw = bytearray(array.tobytes(order))
+    if array.dtype.char in "gG" and array.dtype.isnative and raw:
+        places = np.frombuffer(raw, np.uint8).reshape(-1, np.dtype("g").itemsize)
+        places[:, _LONG_DOUBLE_BYTES:] = 0
+    return raw
+
+
+def _array_parts(array: npt.NDArray[Any]) -> Sequence[Any]:
+    fortran = array.flags.f_contiguous and not array.flags.c_contiguous
+    order: Any = "F" if fortran else "C"
+    flags = (_FORTRAN if fortran else 0) | (0 if array.flags.writeable else _READ_ONLY)
+    head = [array.dtype, array.shape, flags]
+    if array.dtype.char == "O":
+        return head + array.ravel(order).tolist()
+    if array.dtype.hasobject:
+        names = array.dtype.names
+        if names is None:
+            raise Refused(array)
+        return head + [array[name].copy() for name in names]
+    return [*head, _raw(array, order)]
+
+
+def _array_build(parts: list[Any]) -> npt.NDArray[Any]:
+    dtype, shape, flags = exactly(parts[:3], 3)
+    if not isinstance(dtype, np.dtype) or type(shape) is not tuple or dtype.subdtype is not None:
+        damaged("not an array")
+    if any(type(length) is not int or length < 0 for length in shape):
+        damaged("an array has an impossible shape")
+    rest = parts[3:]
+    size = math.prod(shape)
+    order: Any = "F" if flags & _FORTRAN else "C"
+    array: npt.NDArray[Any]
+    if dtype.char == "O":
+        if len(rest) != size:
+            damaged("an array has a wrong number of items")
+        array = np.fromiter(rest, dtype=object, count=size).reshape(shape, order=order)
+    elif dtype.hasobject:
+        names = dtype.names or ()
+        if len(rest) != len(names) or any(not isinstance(field, np.ndarray) for field in rest):
+            damaged("an array has a wrong number of fields")
+        if any(field.shape[: len(shape)] != shape for field in rest):
+            damaged("a field of an array has a wrong shape")
+        array = np.empty(shape, dtype, order=order)
+        for name, field in zip(names, rest, strict=True):
+            array[name] = field
+    else:
+        (raw,) = exactly(rest, 1)
+        if type(raw) is not bytearray or len(raw) != size * dtype.itemsize:
+            damaged("an array has a wrong number of bytes")
+        if dtype.itemsize:
+            array = np.frombuffer(raw, dtype).reshape(shape, order=order)
+        else:
+            array = np.empty(shape, dtype, order=order)
+        _check_contents(array)
+    if flags & _READ_ONLY:
+        array.flags.writeable = False
+    return array
+
+
+def _check_contents(array: npt.NDArray[Any]) -> None:
+    """Refuse bit patterns that NumPy itself never makes and fails on later."""
+    if array.dtype.names is not None:
+        for name in array.dtype.names:
+            _check_contents(array[name])
+    elif array.dtype.kind == "b" and array.size:
+        if np.ascontiguousarray(array).view(np.uint8).max() > 1:
+            damaged("a boolean is neither true nor false")
+    elif array.dtype.kind == "U" and array.size and array.dtype.itemsize:
+        points = np.ascontiguousarray(array).view(array.dtype.byteorder.replace("|", "=") + "u4")
+        if points.max() > 0x10FFFF:
+            damaged("a text holds something that is not a character")
+
+
+_array = node([np.ndarray], Node(0x46, _array_parts, build=_array_build, shared=True))
+
+# --- scalars ------------------------------------------------------------------------------------
+
+
+def _write_scalar(w: Writer, value: np.generic) -> None:
+    raw = _raw(np.asarray(value), "C")
+    w.out.append(0x40)
+    w.out.append(ord(value.dtype.char))
+    w.block(raw)
+
+
+def _read_scalar(r: Reader) -> Any:
+    letter = chr(r.byte())
+    raw = r.block()
+    if letter not in _LETTERS:
+        damaged("an unknown NumPy type")
+    dtype = np.dtype(letter)
+    if dtype.itemsize != len(raw):
+        damaged("a number was written on a machine with other sizes")
+    array = np.frombuffer(raw, dtype)
+    _check_contents(array)
+    return array[0]
+
+
+leaf([np.dtype(letter).type for letter in _LETTERS], _write_scalar, {0x40: _read_scalar})
+
+
+def _write_time(w: Writer, value: Any) -> None:
+    w.out.append(0x41)
+    w.text(value.dtype.str)
+    w.int64(int(value.view(np.int64)))
+
+
+def _read_time(r: Reader) -> Any:
+    name = r.text()
+    if name[:3] not in ("<M8", "<m8", ">M8", ">m8"):
+        damaged("an unknown NumPy type")
+    return np.array([r.int64()], np.int64).view(np.dtype(name).newbyteorder("="))[0]
+
+
+leaf([np.datetime64, np.timedelta64], _write_time, {0x41: _read_time})
+
+
+def _write_npstr(w: Writer, value: np.str_) -> None:
+    w.out.append(0x42)
+    w.block(str.encode(value, "utf-8", "surrogatepass"))
+
+
+leaf([np.str_], _write_npstr, {0x42: lambda r: np.str_(str(r.block(), "utf-8", "surrogatepass"))})
+
+
+def _write_npbytes(w: Writer, value: np.bytes_) -> None:
+    w.out.append(0x43)
+    w.block(bytes(value))
+
+
+leaf([np.bytes_], _write_npbytes, {0x43: lambda r: np.bytes_(bytes(r.block()))})
+
+
+def _void_parts(value: np.void) -> Sequence[Any]:
+    array = np.empty((), value.dtype)
+    array[()] = value
+    if value.dtype.names is None:
+        return [value.tobytes()]
+    return [array]
+
+
+def _void_build(parts: list[Any]) -> Any:
+    (content,) = exactly(parts, 1)
+    if type(content) is bytes:
+        return np.void(content)
+    if type(content) is not np.ndarray or content.shape != () or content.dtype.names is None:
+        damaged("not a NumPy record")
+    return content[()]
+
+
+_void = node([], Node(0x44, _void_parts, build=_void_build, shared=True))
+KINDS[np.void] = _void

@@ -1,0 +1,304 @@
+"""Kinds of the exact value encoding for pandas scalars and offsets, nested pandas objects, Arrow scalars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pandas.api.extensions import ExtensionArray
+
+from framekeep.frames.values_core import (
+    FAMILIES,
+    Kind,
+    Node,
+    Reader,
+    Refused,
+    Writer,
+    damaged,
+    exactly,
+    leaf,
+    node,
+)
+
+# --- scalars ------------------------------------------------------------------------------------
+
+leaf([type(pd.NA)], lambda w, _: w.out.append(0x50), {0x50: lambda _: pd.NA})
+leaf([type(pd.NaT)], lambda w, _: w.out.append(0x51), {0x51: lambda _: pd.NaT})
+
+_UNITS: Final = ("s", "ms", "us", "ns")
+
+
+def _unit(value: Any) -> str:
+    if value not in _UNITS:
+        damaged("an unknown unit of time")
+    return str(value)
+
+
+def _timestamp_parts(value: pd.Timestamp) -> tuple[Any, ...]:
+    return int(value.asm8.view(np.int64)), value.unit, value.fold, value.tzinfo
+
+
+def _timestamp_build(parts: list[Any]) -> Any:
+    count, unit, fold, zone = exactly(parts, 4)
+    value: Any = pd.Timestamp(np.datetime64(count, _unit(unit)))
+    if zone is not None:
+        value = value.tz_localize("UTC").tz_convert(zone)
+    return value if value.fold == fold else value.replace(fold=fold)
+
+
+def _timestamp_same(a: Any, b: Any) -> bool:
+    return bool(
+        _timestamp_parts(a)[:3] == _timestamp_parts(b)[:3] and a.tzinfo is b.tzinfo and repr(a) == repr(b)
+    )
+
+
+node([pd.Timestamp], Node(0x52, _timestamp_parts, build=_timestamp_build, same=_timestamp_same))
+
+
+def _timedelta_build(parts: list[Any]) -> Any:
+    count, unit = exactly(parts, 2)
+    return pd.Timedelta(np.timedelta64(count, _unit(unit)))
+
+
+node(
+    [pd.Timedelta],
+    Node(
+        0x53,
+        lambda v: (int(v.asm8.view(np.int64)), v.unit),
+        build=_timedelta_build,
+        same=lambda a, b: a == b and a.unit == b.unit,
+    ),
+)
+
+
+def _period_build(parts: list[Any]) -> Any:
+    ordinal, freq = exactly(parts, 2)
+    if type(ordinal) is not int or not isinstance(freq, pd.offsets.BaseOffset):
+        damaged("not a period")
+    return pd.Period(ordinal=ordinal, freq=freq)
+
+
+node(
+    [pd.Period],
+    Node(
+        0x54,
+        lambda v: (v.ordinal, v.freq),
+        build=_period_build,
+        same=lambda a, b: a == b and a.ordinal == b.ordinal and a.freq == b.freq,
+    ),
+)
+
+
+def _interval_build(parts: list[Any]) -> Any:
+    left, right, closed = exactly(parts, 3)
+    return pd.Interval(left, right, closed)
+
+
+def _interval_same(a: Any, b: Any) -> bool:
+    return bool(
+        a.closed == b.closed
+        and type(a.left) is type(b.left)
+        and type(a.right) is type(b.right)
+        and (a == b or a.left != a.left)
+    )
+
+
+node(
+    [pd.Interval],
+    Node(0x55, lambda v: (v.left, v.right, v.closed), build=_interval_build, same=_interval_same),
+)
+
+# --- offsets ------------------------------------------------------------------------------------
+
+OFFSETS: Final[dict[str, Any]] = {
+    name: getattr(pd.offsets, name)
+    for name in (
+        "BHalfYearBegin",
+        "BHalfYearEnd",
+        "BMonthBegin",
+        "BMonthEnd",
+        "BQuarterBegin",
+        "BQuarterEnd",
+        "BYearBegin",
+        "BYearEnd",
+        "BusinessDay",
+        "BusinessHour",
+        "BusinessMonthBegin",
+        "BusinessMonthEnd",
+        "CustomBusinessDay",
+        "CustomBusinessHour",
+        "CustomBusinessMonthBegin",
+        "CustomBusinessMonthEnd",
+        "DateOffset",
+        "Day",
+        "Easter",
+        "FY5253",
+        "FY5253Quarter",
+        "HalfYearBegin",
+        "HalfYearEnd",
+        "Hour",
+        "LastWeekOfMonth",
+        "Micro",
+        "Milli",
+        "Minute",
+        "MonthBegin",
+        "MonthEnd",
+        "Nano",
+        "QuarterBegin",
+        "QuarterEnd",
+        "Second",
+        "SemiMonthBegin",
+        "SemiMonthEnd",
+        "Week",
+        "WeekOfMonth",
+        "YearBegin",
+        "YearEnd",
+    )
+    if hasattr(pd.offsets, name)
+}
+_OFFSET_NAMES: Final = {each: each.__name__ for each in OFFSETS.values()}
+
+
+def _offset_parts(value: Any) -> tuple[Any, ...]:
+    kwds = {name: value.kwds[name] for name in sorted(value.kwds) if name != "calendar"}
+    return _OFFSET_NAMES[type(value)], value.n, value.normalize, kwds
+
+
+def _offset_build(parts: list[Any]) -> Any:
+    name, n, normalize, kwds = exactly(parts, 4)
+    if name not in OFFSETS or type(kwds) is not dict or "calendar" in kwds:
+        damaged("an unknown offset")
+    arguments = dict(kwds)
+    if normalize:
+        arguments["normalize"] = True
+    return OFFSETS[name](n, **arguments)
+
+
+def _offset_same(a: Any, b: Any) -> bool:
+    if a != b or _offset_parts(a) != _offset_parts(b) or a.freqstr != b.freqstr:
+        return False
+    one, two = a.kwds.get("calendar"), b.kwds.get("calendar")
+    if one is None or two is None:
+        return one is two
+    return bool((one.weekmask == two.weekmask).all() and np.array_equal(one.holidays, two.holidays))
+
+
+node(list(OFFSETS.values()), Node(0x56, _offset_parts, build=_offset_build, same=_offset_same))
+
+
+def _weekday_family(value: object) -> Kind | None:
+    if type(value).__name__ == "weekday" and type(value).__module__.startswith("dateutil."):
+        return _weekday
+    return None
+
+
+def _weekday_build(parts: list[Any]) -> Any:
+    try:
+        from dateutil.relativedelta import weekday
+    except ImportError:
+        damaged("it needs the package python-dateutil, which is not installed")
+    return weekday(*exactly(parts, 2))
+
+
+_weekday = node([], Node(0x59, lambda v: (v.weekday, v.n), build=_weekday_build, same=lambda a, b: a == b))
+FAMILIES.append(_weekday_family)
+
+# --- nested pandas objects ----------------------------------------------------------------------
+
+_nested: list[tuple[Callable[[Any], bytes], Callable[[bytes], object]]] = []
+
+
+def register_nested(dump_frame: Callable[[Any], bytes], load_frame: Callable[[bytes], object]) -> None:
+    """Say how pandas objects within cells are kept; until then they are refused.
+
+    Args:
+        dump_frame: encodes a DataFrame, Series, Index or extension array; raises UnsupportedTypeError
+            for what it cannot keep exactly.
+        load_frame: the inverse; raises DamagedError for malformed bytes.
+    """
+    _nested[:] = [(dump_frame, load_frame)]
+
+
+def _write_nested(w: Writer, value: Any) -> None:
+    if not _nested:
+        raise Refused(value)
+    data = _nested[0][0](value)
+    w.out.append(0x57)
+    w.block(data)
+
+
+def _read_nested(r: Reader) -> object:
+    data = bytes(r.block())
+    if not _nested:
+        damaged("it holds a pandas object within a cell, which nothing here can read")
+    return _nested[0][1](data)
+
+
+_nested_kind = leaf([], _write_nested, {0x57: _read_nested}, shared=True)
+
+
+def _nested_family(value: object) -> Kind | None:
+    if (
+        isinstance(value, (pd.DataFrame, pd.Series, pd.Index, ExtensionArray))
+        and type(value).__module__.split(".")[0] == "pandas"
+        and _nested
+    ):
+        return _nested_kind
+    return None
+
+
+FAMILIES.append(_nested_family)
+
+# --- Arrow scalars ------------------------------------------------------------------------------
+
+
+def _write_arrow(w: Writer, value: Any) -> None:
+    try:
+        array = pa.array([value], type=value.type)
+        sink = pa.BufferOutputStream()
+        batch = pa.record_batch([array], names=[""])
+        with pa.ipc.new_stream(sink, batch.schema) as stream:
+            stream.write_batch(batch)
+        data = sink.getvalue().to_pybytes()
+        again = _arrow_scalar(data)
+        exact = type(again) is type(value) and again.type.equals(value.type) and array[0].equals(again)
+    except Exception as error:
+        raise Refused(value, "Arrow cannot write it") from error
+    if not exact:
+        raise Refused(value, "Arrow gives back something else")
+    w.out.append(0x58)
+    w.block(data)
+
+
+def _arrow_scalar(data: Any) -> Any:
+    with pa.ipc.open_stream(pa.py_buffer(data)) as stream:
+        if len(stream.schema) != 1 or _holds_extension(stream.schema.field(0).type):
+            damaged("not an Arrow scalar")
+        batch = stream.read_next_batch()
+    batch.validate(full=True)
+    if batch.num_rows != 1:
+        damaged("not an Arrow scalar")
+    return batch.column(0)[0]
+
+
+def _holds_extension(type_: Any) -> bool:
+    """Tell whether reading the type may run code that the application registered with Arrow."""
+    if isinstance(type_, pa.BaseExtensionType):
+        return True
+    inner = [type_.field(i).type for i in range(type_.num_fields)]
+    if pa.types.is_dictionary(type_):
+        inner += [type_.value_type]
+    return any(_holds_extension(each) for each in inner)
+
+
+_arrow = leaf([], _write_arrow, {0x58: lambda r: _arrow_scalar(bytes(r.block()))})
+
+
+def _arrow_family(value: object) -> Kind | None:
+    return _arrow if isinstance(value, pa.Scalar) else None
+
+
+FAMILIES.append(_arrow_family)
