@@ -1,0 +1,526 @@
+"""The 27 methods of ``StorageBackend`` and what goes beyond them, written once for every engine.
+
+Owns the meaning of each verb. How a head is moved and retried is in ``heads``; what each verb does to a
+session is in ``verbs``.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from framekeep.engines.base import Engine
+from framekeep.errors import BlobMissing, DamagedError, FramekeepError, InvalidInputError, SessionExistsError
+from framekeep.names import Revision, checked_id, new_revision, space
+from framekeep.sessions import verbs
+from framekeep.sessions.arguments import checked_count, checked_metadata, checked_text, checked_ttl
+from framekeep.sessions.edit import Edit
+from framekeep.sessions.head import Session
+from framekeep.sessions.heads import PATIENCE, Heads, Loaded
+from framekeep.sessions.source import Source, damaged, state_of, titled
+from framekeep.sessions.temporary import TemporaryStorage
+from framekeep.timeline import Timeline, Version
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from framekeep.frames import Damage, Encoded, FrameCodec, FrameDiff, Manifest
+
+logger = logging.getLogger("framekeep")
+
+_PURGE = 1000  # spaces freed in one step, so that others get their turn
+
+
+class SessionBackend:
+    """Sessions of DataFrames on one engine; implements ``StorageBackend``. Thread-safe.
+
+    Args:
+        engine: where the bytes are.
+        codec: how frames become bytes.
+        clock: the time in seconds since 1970 (UTC); the engine's expiry should go by the same.
+        revisions: makes a fresh unique revision.
+        patience: seconds that a change of metadata, marks or audit log is tried against a busy session.
+    """
+
+    backend_type: ClassVar[str] = "inmemory"
+
+    def __init__(
+        self,
+        engine: Engine,
+        codec: FrameCodec,
+        *,
+        clock: Callable[[], float] = time.time,
+        revisions: Callable[[], Revision] = new_revision,
+        patience: float = PATIENCE,
+    ) -> None:
+        self.engine = engine
+        self.codec = codec
+        self._clock = clock
+        self._heads = Heads(engine, codec, patience=patience, revisions=revisions)
+        self._temporary = TemporaryStorage(engine, codec, clock=clock, revisions=revisions)
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
+
+    # --- sessions (7) ----------------------------------------------------------------------------
+
+    def create_session(
+        self, session_id: str, dataframe: pd.DataFrame, filename: str, ttl_seconds: float
+    ) -> None:
+        """Keep a new session.
+
+        Raises:
+            InvalidIdError, InvalidInputError: an argument is wrong.
+            SessionExistsError: the id is taken.
+            NotADataFrameError, UnsupportedTypeError, DataFrameTooLargeError: nothing is stored.
+        """
+        name = space("session", checked_id(session_id))
+        ttl, filename = checked_ttl(ttl_seconds), checked_text(filename, "file name")
+        taken = SessionExistsError(f"Session {session_id!r} exists already. Choose another id.")
+        if self.engine.load(name) is not None:
+            raise taken
+
+        def make(revision: Revision) -> tuple[Session, Encoded, bytes]:
+            encoded = self.codec.encode(dataframe, stage=lambda batch: self.engine.stage(name, batch))
+            state, now = state_of(encoded.manifest, None), self._now()
+            audit = verbs.stamped(
+                now,
+                f"Session created from {filename!r}. Initial rows: {state.rows}, columns: {state.columns}",
+            )
+            return Session(filename, now, ttl, state.rows, revision, Timeline(state)), encoded, audit
+
+        if not self._heads.create(session_id, make):
+            raise taken
+
+    def get_dataframe(self, session_id: str, *, copy: bool = False) -> pd.DataFrame:
+        """Return the current frame, which the caller may change freely.
+
+        Its memory is shared until pandas first writes to a column; with ``copy`` it is all the caller's own.
+        """
+        return self._heads.read(session_id, lambda loaded, source: self._current(loaded, source, copy))
+
+    def _current(self, loaded: Loaded, source: Source, copy: bool = False) -> pd.DataFrame:
+        manifest = source.manifest(loaded.session.timeline.current.frame)
+        return self.codec.decode(source.chunks, manifest, copy=copy)
+
+    def update_dataframe(
+        self, session_id: str, dataframe: pd.DataFrame, *, expected_revision: Revision | None = None
+    ) -> None:
+        """Replace the current frame; what could be redone is forgotten. Marks that still fit stay.
+
+        Args:
+            session_id: the session.
+            dataframe: the new frame.
+            expected_revision: what ``revision`` gave when the frame was read.
+
+        Raises:
+            ConflictError: somebody else changed the data during the call, or since ``expected_revision``.
+        """
+        self._heads.advance(session_id, dataframe, verbs.update(self._now), expected=expected_revision)
+
+    def delete_session(self, session_id: str) -> bool:
+        """Delete a session with all it holds; False if it was not there.
+
+        The audit log goes with the session, so the deletion is recorded in the log "framekeep".
+        """
+        deleted = self._heads.delete(space("session", checked_id(session_id)))
+        if deleted:
+            logger.info("%s", verbs.unstamped(verbs.stamped(self._now(), f"Session {session_id} deleted")))
+        return deleted
+
+    def session_exists(self, session_id: str) -> bool:
+        """Say whether a session is there; does not move its expiry."""
+        return self.engine.load(space("session", checked_id(session_id))) is not None
+
+    def touch_session(self, session_id: str, ttl_seconds: float) -> None:
+        """Make ``ttl_seconds`` the session's time to live, counted from now."""
+        ttl = checked_ttl(ttl_seconds)
+        if self._heads.access(session_id).session.ttl != ttl:
+            self._heads.change(session_id, verbs.live_for(ttl))
+
+    def list_sessions(self) -> list[str]:
+        """Return the ids of all live sessions, sorted."""
+        return sorted(info.space.removeprefix("session:") for info in self.engine.spaces("session:"))
+
+    def revision(self, session_id: str) -> Revision:
+        """Return the name of the data's state: it changes with frame, versions and marks only."""
+        return self._heads.access(session_id).session.lineage
+
+    # --- metadata (2) ----------------------------------------------------------------------------
+
+    def get_metadata(self, session_id: str) -> dict[str, Any]:
+        """Return what is known of the session, without loading its frame.
+
+        Keys: ``session_id``, ``filename``, ``created_at``, ``last_accessed`` (the access before this one),
+        ``expires_at`` (instants are aware, UTC), ``shape``, ``columns`` (labels), ``dtypes`` (label -> name;
+        a list parallel to ``columns`` when a label repeats), ``bytes``, ``current_version`` (what undo would
+        step back to; 0 for nothing), and the caller's own keys.
+        """
+
+        def view(loaded: Loaded, source: Source) -> tuple[Loaded, Manifest]:
+            return loaded, source.manifest(loaded.session.timeline.current.frame)
+
+        loaded, manifest = self._heads.read(session_id, view)
+        session, now = loaded.session, self._now()
+        labels = manifest.columns.tolist()
+        dtypes = dict(zip(labels, manifest.dtypes, strict=True))
+        return {
+            **session.metadata,
+            "session_id": session_id,
+            "filename": session.filename,
+            "created_at": session.created_at,
+            "last_accessed": now - timedelta(seconds=session.ttl - loaded.left),
+            "expires_at": now + timedelta(seconds=session.ttl),
+            "shape": (manifest.rows, len(labels)),
+            "columns": labels,
+            "dtypes": dtypes if len(dtypes) == len(labels) else list(manifest.dtypes),
+            "bytes": manifest.nbytes,
+            "current_version": session.timeline.cursor_id,
+        }
+
+    def update_metadata(self, session_id: str, metadata: Mapping[str, Any]) -> None:
+        """Merge the caller's own JSON values into the metadata; a key that is there already is replaced.
+
+        Raises:
+            InvalidMetadataError: a value is not JSON, or a key is one that Framekeep fills.
+        """
+        self._heads.change(session_id, verbs.merge(checked_metadata(metadata)))
+
+    # --- versions (5) ----------------------------------------------------------------------------
+
+    def create_version(
+        self,
+        session_id: str,
+        dataframe: pd.DataFrame,
+        action_summary: str,
+        max_versions: int = 5,
+        *,
+        expected_revision: Revision | None = None,
+    ) -> int:
+        """Keep ``dataframe``, the state before an action, as the newest version and return its id.
+
+        The current frame stays as it is; what could be redone is forgotten. At most ``max_versions``
+        versions stay, the oldest are dropped first; 0 keeps none.
+
+        Raises:
+            ConflictError: somebody else changed the data during the call, or since ``expected_revision``.
+        """
+        summary = checked_text(action_summary, "action summary")
+        limit = checked_count(max_versions, "number of versions")
+        transition = verbs.create_version(summary, self._now, limit)
+        return self._heads.advance(session_id, dataframe, transition, expected=expected_revision)
+
+    def commit_dataframe(
+        self,
+        session_id: str,
+        dataframe: pd.DataFrame,
+        action_summary: str,
+        max_versions: int = 5,
+        *,
+        expected_revision: Revision | None = None,
+    ) -> int:
+        """Keep what was as a version and make ``dataframe`` current, in one step; return the version's id.
+
+        Raises:
+            ConflictError: somebody else changed the data during the call, or since ``expected_revision``.
+        """
+        summary = checked_text(action_summary, "action summary")
+        limit = checked_count(max_versions, "number of versions")
+        transition = verbs.commit_version(summary, self._now, limit)
+        return self._heads.advance(session_id, dataframe, transition, expected=expected_revision)
+
+    def edit(self, session_id: str, action_summary: str, max_versions: int = 5) -> Edit:
+        """Return a context manager that hands out the current frame and commits what was changed in it."""
+        summary = checked_text(action_summary, "action summary")
+        limit = checked_count(max_versions, "number of versions")
+        return Edit(self._heads, self._now, checked_id(session_id), summary, limit)
+
+    def undo(self, session_id: str) -> dict[str, Any]:
+        """Step back without loading a frame; return the version that is current now.
+
+        Raises:
+            NothingToUndoError: there is no version to step back to.
+            ConflictError: somebody else changed the data at the same moment.
+        """
+        return self._heads.move(session_id, verbs.cursor(Timeline.undo, "Undid", self._now))
+
+    def redo(self, session_id: str) -> dict[str, Any]:
+        """Step forward without loading a frame; return the version whose action is done again."""
+        return self._heads.move(session_id, verbs.cursor(Timeline.redo, "Redid", self._now))
+
+    def restore(self, session_id: str, version_id: int) -> dict[str, Any]:
+        """Step to a version (forward or back) without loading a frame; redo and undo lead on from there.
+
+        Raises:
+            VersionNotFoundError: the version is unknown or was dropped.
+        """
+        number = checked_count(version_id, "version id")
+        return self._heads.move(
+            session_id, verbs.cursor(lambda line: line.restore(number), "Restored", self._now)
+        )
+
+    def undo_last_change(self, session_id: str) -> pd.DataFrame:
+        """Step back and return the frame that is current now."""
+        self.undo(session_id)
+        return self.get_dataframe(session_id)
+
+    def redo_last_change(self, session_id: str) -> pd.DataFrame:
+        """Step forward and return the frame that is current now."""
+        self.redo(session_id)
+        return self.get_dataframe(session_id)
+
+    def restore_version(self, session_id: str, version_id: int) -> pd.DataFrame:
+        """Step to a version and return its frame."""
+        self.restore(session_id, version_id)
+        return self.get_dataframe(session_id)
+
+    def get_history(self, session_id: str) -> list[dict[str, Any]]:
+        """Return the versions, oldest first.
+
+        Keys: ``version_id``, ``action_summary`` (of the action that followed), ``created_at``, ``rows``,
+        ``columns``, ``bytes`` (of the state before the action) and ``undone`` (redo would do it again).
+        """
+        line = self._heads.access(session_id).session.timeline
+        return [{**verbs.described(version), "undone": undone} for version, undone in line.versions()]
+
+    # --- intentional missing (3) -----------------------------------------------------------------
+
+    def get_intentional_missing(self, session_id: str) -> dict[Any, list[int]]:
+        """Return column label -> sorted row positions of the cells that are empty on purpose."""
+
+        def view(loaded: Loaded, source: Source) -> dict[Any, list[int]]:
+            state = loaded.session.timeline.current
+            if state.marks is None:
+                return {}
+            return source.marks(state.marks).labelled(source.manifest(state.frame).columns)
+
+        return self._heads.read(session_id, view)
+
+    def set_intentional_missing(self, session_id: str, column: Hashable, row_indices: Iterable[int]) -> None:
+        """Mark exactly these rows of a column; an empty list clears it.
+
+        A change of marks belongs to the current state: it travels with it through undo and redo, and what
+        could be redone is forgotten.
+
+        Raises:
+            InvalidMarksError: the frame has no such column or row.
+        """
+        self.set_intentional_missing_batch(session_id, {column: row_indices})
+
+    def set_intentional_missing_batch(
+        self, session_id: str, columns_data: Mapping[Any, Iterable[int]]
+    ) -> None:
+        """Set the marks of several columns in one step; either all are valid or nothing is changed."""
+        if isinstance(columns_data, Mapping):  # an iterator must survive a second attempt
+            columns_data = {
+                column: rows if isinstance(rows, Sequence) or hasattr(rows, "dtype") else _listed(rows)
+                for column, rows in columns_data.items()
+            }
+        self._heads.change(session_id, verbs.mark(columns_data))
+
+    # --- audit (3) -------------------------------------------------------------------------------
+
+    def add_audit_entry(self, session_id: str, entry: str) -> None:
+        """Append a line to the audit log; it is stamped with the time."""
+        line = verbs.stamped(self._now(), checked_text(entry, "audit entry"))
+        self._heads.change(session_id, verbs.append(line))
+
+    def get_audit_log(self, session_id: str) -> list[str]:
+        """Return the audit log, oldest first: ``[2026-11-25 08:44:32 UTC] text``."""
+        self._heads.access(session_id)
+        return [verbs.unstamped(line) for line in self.engine.log(space("session", session_id))]
+
+    def get_initial_row_count(self, session_id: str) -> int | None:
+        """Return how many rows the session was created with."""
+        return self._heads.access(session_id).session.initial_rows
+
+    # --- temporary storage (3) -------------------------------------------------------------------
+
+    def create_temp_storage(
+        self,
+        temp_id: str,
+        sheets_dict: Mapping[str, pd.DataFrame],
+        filename: str,
+        ttl_seconds: float = 1800,
+    ) -> None:
+        """Keep the sheets of a workbook for ``ttl_seconds``; replaces what the id held, in one step."""
+        self._temporary.create(temp_id, sheets_dict, filename, ttl_seconds)
+
+    def get_temp_storage(self, temp_id: str) -> dict[str, Any]:
+        """Return ``temp_id``, ``filename``, ``sheets`` (name -> frame), ``created_at``, ``expires_at``.
+
+        Does not move the expiry.
+        """
+        return self._temporary.get(temp_id)
+
+    def delete_temp_storage(self, temp_id: str) -> bool:
+        """Delete the sheets; False if they were not there."""
+        return self._heads.delete(space("temp", checked_id(temp_id, what="temporary storage id")))
+
+    # --- cleanup (2) -----------------------------------------------------------------------------
+
+    def cleanup_expired_sessions(self) -> int:
+        """Free what expired sessions held (and long unused locks); return how many sessions."""
+        self._purge("lock:")
+        return self._purge("session:")
+
+    def cleanup_expired_temp_storage(self) -> int:
+        """Free what expired temporary storages held; return how many."""
+        return self._purge("temp:")
+
+    def _purge(self, prefix: str) -> int:
+        total = 0
+        while True:
+            freed = self.engine.purge(prefix, _PURGE)
+            total += freed
+            if freed < _PURGE:
+                return total
+
+    # --- stats and health (2) --------------------------------------------------------------------
+
+    def get_active_sessions_count(self) -> int:
+        """Return the number of live sessions."""
+        return self.engine.count("session:")
+
+    def health_check(self) -> dict[str, Any]:
+        """Probe the storage; never raises.
+
+        Keys: ``status`` (healthy, unhealthy), ``backend_type``, ``backend_class``, ``engine``,
+        ``reachable``, ``latency_ms``, ``active_sessions``, ``error``, ``details``.
+        """
+        health = self.engine.health()
+        error, active = health.error, None
+        if health.reachable:
+            try:
+                active = self.get_active_sessions_count()
+            except FramekeepError as failure:
+                error = error or str(failure)
+        return {
+            "status": "healthy" if health.reachable and error is None else "unhealthy",
+            "backend_type": self.backend_type,
+            "backend_class": type(self).__name__,
+            "engine": health.engine,
+            "reachable": health.reachable,
+            "latency_ms": health.latency_ms,
+            "active_sessions": active,
+            "error": error,
+            "details": dict(health.details),
+        }
+
+    # --- beyond the contract ---------------------------------------------------------------------
+
+    def get_table(self, session_id: str) -> pa.Table:
+        """Return the current frame as a pyarrow table."""
+        return self._heads.read(
+            session_id,
+            lambda loaded, source: self.codec.table(
+                source.chunks, source.manifest(loaded.session.timeline.current.frame)
+            ),
+        )
+
+    def get_page(
+        self,
+        session_id: str,
+        offset: int,
+        limit: int,
+        columns: Sequence[Hashable] | None = None,
+    ) -> pd.DataFrame:
+        """Return rows ``offset`` to ``offset + limit`` of the current frame, reading only what holds them.
+
+        Args:
+            session_id: the session.
+            offset: first row position; at or after the end gives no rows.
+            limit: at most this many rows.
+            columns: labels to return, in this order; None for all.
+
+        Raises:
+            UnknownColumnError: the frame does not have one of ``columns``.
+        """
+        start, number = checked_count(offset, "offset"), checked_count(limit, "limit")
+        return self._heads.read(
+            session_id,
+            lambda loaded, source: self.codec.page(
+                source.chunks,
+                source.manifest(loaded.session.timeline.current.frame),
+                start,
+                number,
+                columns,
+            ),
+        )
+
+    def diff_versions(
+        self, session_id: str, a: int | str, b: int | str = "current", *, samples: int = 10
+    ) -> FrameDiff:
+        """Compare two states: version ids (the state before the version's action) or ``"current"``.
+
+        Raises:
+            VersionNotFoundError: a version is unknown or was dropped.
+        """
+
+        def view(loaded: Loaded, source: Source) -> FrameDiff:
+            line = loaded.session.timeline
+            return self.codec.diff(
+                source.chunks,
+                source.manifest(_chosen(line, a)),
+                source.manifest(_chosen(line, b)),
+                samples=samples,
+            )
+
+        return self._heads.read(session_id, view)
+
+    def check(self, session_id: str) -> list[Damage]:
+        """Verify every stored part of a session against its name; return what is damaged.
+
+        Does not move the expiry. Damage of one state hides nothing of the others.
+
+        Raises:
+            SessionNotFoundError: there is no such session.
+        """
+        from framekeep.frames import Damage
+
+        try:
+            loaded = self._heads.load(session_id)
+        except DamagedError as error:
+            return [Damage("head", str(error))]
+        source = self._heads.source(session_id)
+        found: dict[tuple[str, str], Damage] = {}
+        for title, state in titled(loaded.session.timeline):
+            try:
+                damages = self.codec.verify(source.chunks, source.manifest(state.frame))
+            except BlobMissing:
+                damages = [Damage("manifest", "is missing")]
+            except DamagedError as error:
+                damages = [Damage(getattr(error, "where", "") or "manifest", str(error))]
+            try:
+                source.marks(state.marks)
+            except BlobMissing:
+                damages = [*damages, Damage("marks", "are missing")]
+            except DamagedError as error:
+                damages = [*damages, Damage("marks", str(damaged(session_id, error)))]  # type: ignore[arg-type]
+            for where, problem in ((damage.where, damage.problem) for damage in damages):
+                found.setdefault((title, where), Damage(f"{title}: {where}", problem))
+        if found and self._heads.load(session_id).revision != loaded.revision:
+            return self.check(session_id)  # parts were dropped while they were being verified
+        return list(found.values())
+
+    def close(self) -> None:
+        """Release the engine and the caches; every later call raises StorageUnavailableError."""
+        self.engine.close()
+        self.codec.clear()
+
+
+def _chosen(line: Timeline, which: int | str) -> Any:
+    if isinstance(which, str):
+        if which != "current":
+            raise InvalidInputError(f"A state is a version id or 'current', not {which[:40]!r}.")
+        return line.current.frame
+    version: Version = line.version(checked_count(which, "version id"))
+    return version.state.frame
+
+
+def _listed(rows: object) -> Any:
+    return list(rows) if isinstance(rows, Iterable) and not isinstance(rows, (str, bytes, Mapping)) else rows

@@ -1,0 +1,87 @@
+"""One edit of a session's frame, as a context manager."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from framekeep.errors import InvalidInputError
+from framekeep.names import Revision
+from framekeep.sessions.heads import Heads
+from framekeep.sessions.verbs import commit_changes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from types import TracebackType
+
+    import pandas as pd
+
+
+class Edit:
+    """Hands out the current frame and commits what was changed in it, as one version.
+
+    On a clean exit the changed columns are stored as a new version; if nothing changed, nothing is stored. An
+    exception in the block changes nothing. If somebody else changed the data meanwhile, the exit raises
+    ConflictError and stores nothing.
+
+    The frame is changed in place (``df["age"] = ...``, ``df.loc[...] = ...``, ``df.pop("x")``). To put another frame in its place, keep the edit and call ``replace``::
+
+        step = manager.edit(session_id, "drop empty rows")
+        with step as df:
+            step.replace(df.dropna())
+
+    Attributes:
+        version_id: after the block, the version that undo would step back to; None if nothing changed.
+    """
+
+    def __init__(
+        self, heads: Heads, now: Callable[[], datetime], session_id: str, summary: str, max_versions: int
+    ) -> None:
+        self.version_id: int | None = None
+        self._heads = heads
+        self._now = now
+        self._session_id = session_id
+        self._summary = summary
+        self._max_versions = max_versions
+        self._lineage: Revision | None = None
+        self._frame: object = None
+
+    def __enter__(self) -> pd.DataFrame:
+        if self._lineage is not None:
+            raise InvalidInputError("An edit is used once: call edit() again.")
+        loaded, frame = self._heads.read(
+            self._session_id,
+            lambda loaded, source: (
+                loaded,
+                self._heads.codec.decode(
+                    source.chunks, source.manifest(loaded.session.timeline.current.frame)
+                ),
+            ),
+        )
+        self._lineage = loaded.session.lineage
+        self._frame = frame
+        return frame
+
+    def replace(self, frame: object) -> None:
+        """Commit ``frame`` instead of the one that was handed out.
+
+        Raises:
+            InvalidInputError: outside the ``with`` block.
+        """
+        if self._frame is None:
+            raise InvalidInputError("replace() belongs inside the edit's 'with' block.")
+        if frame is None:
+            raise InvalidInputError("replace() needs a frame, not None (did an in-place method return it?).")
+        self._frame = frame
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        frame, self._frame = self._frame, None
+        if kind is None:
+            self.version_id = self._heads.advance(
+                self._session_id,
+                frame,
+                commit_changes(self._summary, self._now, self._max_versions),
+                expected=self._lineage,
+            )

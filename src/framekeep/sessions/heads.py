@@ -1,0 +1,375 @@
+"""How a session's head is read and moved: load, pure transition, commit, and what happens on a race.
+
+Owns the retry rules, the set of blobs a commit must keep, and the translation of engine signals into
+errors that name the session. Knows no verb: what a change *is* comes in as a function of the session.
+
+A change that commutes with others (metadata, audit, marks, time to live) is computed anew on the head that
+won and tried until it wins. A change computed from one state of the timeline is tried again only while that
+is still the timeline; else it ends in ConflictError, and nothing is overwritten unawares.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from framekeep.engines.base import Change, Engine
+from framekeep.errors import BlobMissing, Conflict, ConflictError, SessionDamagedError
+from framekeep.names import Digest, Revision, Space, checked_id, new_revision, space
+from framekeep.sessions.head import Session
+from framekeep.sessions.source import Source, damaged, missing, not_found
+from framekeep.timeline import State
+
+if TYPE_CHECKING:
+    from framekeep.frames import Encoded, FrameCodec
+
+T = TypeVar("T")
+
+PATIENCE = 30.0
+"""Seconds that a commutative change is tried against a busy session before ConflictError."""
+
+_RELOADS = 20  # a reader that meets a moved head this often in a row gives up
+_ENCODINGS = 3  # a frame whose staged blobs were freed meanwhile is encoded this often
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A session as it was at one instant; ``left``: seconds to its expiry then."""
+
+    revision: Revision
+    session: Session
+    left: float
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Generic[T]):
+    """What a transition gives: the next session, the caller's result, audit lines, new blobs.
+
+    The very same session and no audit line: nothing is to be stored.
+    """
+
+    session: Session
+    result: T
+    audit: Sequence[bytes] = ()
+    blobs: Mapping[Digest, bytes] = field(default_factory=dict)
+
+
+class Mutexes:
+    """A few locks that keep the threads of one process from racing each other on one space.
+
+    Correctness never depends on them: compare-and-set decides, also between processes.
+    """
+
+    def __init__(self, number: int = 64) -> None:
+        self._number = number
+        self._renew()
+
+    def _renew(self) -> None:
+        self._pid = os.getpid()
+        self._locks = [Lock() for _ in range(self._number)]
+
+    def of(self, name: str) -> Lock:
+        """Return the lock of a space (shared with some others)."""
+        if self._pid != os.getpid():  # forked while a thread that is not here held one
+            self._renew()
+        return self._locks[zlib.crc32(name.encode()) % self._number]
+
+
+class Heads:
+    """Reads and moves the heads of sessions on one engine. Thread-safe."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        codec: FrameCodec,
+        *,
+        patience: float = PATIENCE,
+        revisions: Callable[[], Revision] = new_revision,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.engine = engine
+        self.codec = codec
+        self._patience = patience
+        self._revisions = revisions
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._jitter = jitter
+        self._mutexes = Mutexes()
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def load(self, session_id: str) -> Loaded:
+        """Return the session as it is now, without moving its expiry.
+
+        Raises:
+            InvalidIdError, SessionNotFoundError, SessionDamagedError, NewerFormatError.
+        """
+        name = space("session", checked_id(session_id))
+        try:
+            head = self.engine.load(name)
+            if head is None:
+                raise not_found(session_id)
+            session = Session.decode(head.body)
+        except SessionDamagedError as error:
+            raise damaged(session_id, error) from error
+        return Loaded(head.revision, session, session.ttl if head.ttl is None else head.ttl)
+
+    def access(self, session_id: str) -> Loaded:
+        """Return the session as it is now and move its expiry."""
+        loaded = self.load(session_id)
+        if not self.engine.touch(space("session", session_id), loaded.session.ttl):
+            raise not_found(session_id)
+        return loaded
+
+    def read(self, session_id: str, view: Callable[[Loaded, Source], T], *, touch: bool = True) -> T:
+        """Return ``view`` of the session; a view whose blobs were dropped meanwhile looks again.
+
+        Raises:
+            SessionDamagedError: a blob that the head names is missing or damaged.
+            ConflictError: the session moved on every time it was looked at.
+        """
+        loaded = self.access(session_id) if touch else self.load(session_id)
+        source = self.source(session_id)
+        for _ in range(_RELOADS):
+            try:
+                return view(loaded, source)
+            except BlobMissing as error:
+                reloaded = self.load(session_id)
+                if reloaded.revision == loaded.revision:
+                    raise missing(session_id, error, source.place(loaded.session, error)) from error
+                loaded = reloaded
+            except SessionDamagedError as error:
+                raise damaged(session_id, error) from error
+        raise ConflictError(
+            f"Session {session_id!r} changed each of the {_RELOADS} times it was read. Try again."
+        )
+
+    def source(self, session_id: str) -> Source:
+        """Return the reader of a session's frames and marks."""
+        return Source(self.engine, self.codec, space("session", session_id))
+
+    # --- moving the head -------------------------------------------------------------------------
+
+    def change(self, session_id: str, transition: Callable[[Session, Source], Step[T]]) -> T:
+        """Make a change that commutes with others: computed anew on each new head until it wins.
+
+        Raises:
+            ConflictError: it did not win for PATIENCE seconds.
+        """
+        return self._move(session_id, lambda loaded, source: transition(loaded.session, source))
+
+    def move(
+        self, session_id: str, transition: Callable[[Session], Step[T]], *, expected: Revision | None = None
+    ) -> T:
+        """Make a change of the timeline that stands on the timeline as it is now (or at ``expected``).
+
+        Raises:
+            ConflictError: the timeline was changed by somebody else.
+        """
+        lineage = expected
+
+        def pinned(loaded: Loaded, _: Source) -> Step[T]:
+            nonlocal lineage
+            lineage = lineage or loaded.session.lineage
+            check_lineage(session_id, loaded.session, lineage)
+            return transition(loaded.session)
+
+        return self._move(session_id, pinned)
+
+    def advance(
+        self,
+        session_id: str,
+        frame: object,
+        transition: Callable[[Session, State], Step[T]],
+        *,
+        expected: Revision | None = None,
+    ) -> T:
+        """Make a change that brings a frame.
+
+        Marks follow the frame: those whose column or row it does not have are left out of its state.
+
+        Args:
+            session_id: the session.
+            frame: a DataFrame or anything with ``__arrow_c_stream__``.
+            transition: from the session and the frame's state to the next session.
+            expected: the lineage that the frame was computed from; None: the one that is there now.
+
+        Raises:
+            ConflictError: the timeline is not that lineage (any more).
+            NotADataFrameError, UnsupportedTypeError, DataFrameTooLargeError: nothing is stored.
+        """
+        name = space("session", checked_id(session_id))
+        source = self.source(session_id)
+        for _ in range(_ENCODINGS):
+            loaded = self.load(session_id)
+            expected = expected or loaded.session.lineage
+            check_lineage(session_id, loaded.session, expected)
+            line = loaded.session.timeline
+            try:
+                encoded = self.codec.encode(
+                    frame, present=source.live(line), stage=lambda batch: self.engine.stage(name, batch)
+                )
+                state, marks = source.state_after(line.current, encoded.manifest)
+            except BlobMissing as error:
+                self._judge(session_id, loaded, error)
+                continue
+            except SessionDamagedError as error:
+                raise damaged(session_id, error) from error
+            with suppress(_StagedGone):
+                return self._commit_encoded(session_id, expected, encoded, state, marks, transition)
+        raise ConflictError(
+            f"The parts of session {session_id!r} that were stored ahead were freed meanwhile. Try again."
+        )
+
+    def _commit_encoded(
+        self,
+        session_id: str,
+        expected: Revision,
+        encoded: Encoded,
+        state: State,
+        marks: Mapping[Digest, bytes],
+        transition: Callable[[Session, State], Step[T]],
+    ) -> T:
+        def pinned(loaded: Loaded, _: Source) -> Step[T]:
+            check_lineage(session_id, loaded.session, expected)
+            step = transition(loaded.session, state)
+            return replace(step, blobs={**encoded.blobs, **marks, **step.blobs})
+
+        return self._move(session_id, pinned, encoded=encoded)
+
+    def _move(
+        self,
+        session_id: str,
+        transition: Callable[[Loaded, Source], Step[T]],
+        *,
+        encoded: Encoded | None = None,
+    ) -> T:
+        name = space("session", checked_id(session_id))
+        source = self.source(session_id)
+        deadline = self._monotonic() + self._patience
+        with self._mutexes.of(name):
+            attempt = 0
+            while True:
+                loaded = self.load(session_id)
+                try:
+                    step = transition(loaded, source)
+                    if step.session is loaded.session and not step.audit:
+                        if not self.engine.touch(name, loaded.session.ttl):
+                            raise not_found(session_id)
+                        return step.result
+                    self._commit(name, source, loaded, step, encoded)
+                    return step.result
+                except Conflict:
+                    pass
+                except BlobMissing as error:
+                    if encoded is not None and encoded.staged and not source.names(loaded.session, error):
+                        raise _StagedGone from error
+                    self._judge(session_id, loaded, error)
+                except SessionDamagedError as error:
+                    raise damaged(session_id, error) from error
+                if self._monotonic() > deadline:
+                    raise ConflictError(
+                        f"Session {session_id!r} is so busy that a change did not get through in "
+                        f"{self._patience:g} s; nothing was stored. Try again later."
+                    )
+                attempt += 1
+                self._sleep(self._jitter() * min(0.05, 0.0005 * 2 ** min(attempt, 10)))
+
+    def _commit(
+        self, name: Space, source: Source, loaded: Loaded, step: Step[T], encoded: Encoded | None
+    ) -> None:
+        before, after = loaded.session, step.session
+        revision = self._revisions()
+        if after.timeline != before.timeline:
+            after = replace(after, lineage=revision)
+        staged = encoded is not None and encoded.staged
+        keep: frozenset[Digest] | None = None
+        if staged or before.timeline.live() - after.timeline.live():
+            keep = source.live(after.timeline, *([encoded.manifest] if encoded else []))
+        self.engine.commit(
+            name,
+            Change(
+                expected=loaded.revision,
+                revision=revision,
+                body=after.encode(),
+                blobs=step.blobs,
+                keep=keep,
+                log=step.audit,
+                ttl=after.ttl,
+            ),
+        )
+
+    def _judge(self, session_id: str, loaded: Loaded, error: BlobMissing) -> None:
+        """Return if the head moved since ``loaded``; else a blob it names is gone: SessionDamagedError."""
+        if self.load(session_id).revision == loaded.revision:
+            place = self.source(session_id).place(loaded.session, error)
+            raise missing(session_id, error, place) from error
+
+    # --- the ends of a session -------------------------------------------------------------------
+
+    def create(self, session_id: str, make: Callable[[Revision], tuple[Session, Encoded, bytes]]) -> bool:
+        """Store a new session; False when the id is taken."""
+        name = space("session", session_id)
+        for _ in range(_ENCODINGS):
+            revision = self._revisions()
+            session, encoded, audit = make(revision)
+            change = Change(
+                expected=None,
+                revision=revision,
+                body=session.encode(),
+                blobs=encoded.blobs,
+                keep=encoded.manifest.digests if encoded.staged else None,
+                log=[audit],
+                ttl=session.ttl,
+            )
+            try:
+                self.engine.commit(name, change)
+            except Conflict:
+                return False
+            except BlobMissing:
+                continue
+            return True
+        raise ConflictError(
+            f"The parts of session {session_id!r} that were stored ahead were freed meanwhile. Try again."
+        )
+
+    def delete(self, name: Space) -> bool:
+        """Delete a space with all it holds; False when it is not there (any more)."""
+        deadline = self._monotonic() + self._patience
+        with self._mutexes.of(name):
+            while True:
+                head = self.engine.load(name)
+                if head is None:
+                    return False
+                try:
+                    self.engine.commit(
+                        name, Change(expected=head.revision, revision=self._revisions(), body=None)
+                    )
+                except Conflict:
+                    if self._monotonic() > deadline:
+                        raise ConflictError(f"{name} is too busy to be deleted. Try again later.") from None
+                    self._sleep(self._jitter() * 0.01)
+                else:
+                    return True
+
+
+def check_lineage(session_id: str, session: Session, expected: Revision) -> None:
+    """Raise ConflictError if the session's timeline is not the expected one."""
+    if session.lineage != expected:
+        raise ConflictError(
+            f"The data of session {session_id!r} was changed by somebody else since it was read; nothing "
+            "was stored and nothing was lost. Read it again and repeat the change."
+        )
+
+
+class _StagedGone(Exception):
+    """A commit named staged blobs that were freed meanwhile."""
