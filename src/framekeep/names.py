@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from typing import Literal, NewType
+from typing import Literal, NewType, TypeAlias
 
 import blake3
 import xxhash
@@ -23,6 +23,9 @@ Revision = NewType("Revision", bytes)
 Space = NewType("Space", str)
 """``kind:id``: the unit of atomicity, of expiry and (on Redis) of slot."""
 
+Buffer: TypeAlias = bytes | bytearray | memoryview
+"""Contiguous bytes that the receiver only reads, and does not keep unless it says so."""
+
 DIGEST_SIZE = 16
 REVISION_SIZE = 16
 ID_MAX_LENGTH = 128
@@ -33,7 +36,7 @@ Kind = Literal["session", "temp", "lock"]
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127}", re.ASCII)
 
 
-def digest_of(*parts: bytes | memoryview) -> Digest:
+def digest_of(*parts: Buffer) -> Digest:
     """Return the name of the bytes made by joining ``parts`` (contiguous buffers)."""
     hasher = blake3.blake3()
     for part in parts:
@@ -41,7 +44,7 @@ def digest_of(*parts: bytes | memoryview) -> Digest:
     return Digest(hasher.digest(length=DIGEST_SIZE))
 
 
-def checksum_of(*parts: bytes | memoryview) -> int:
+def checksum_of(*parts: Buffer) -> int:
     """Return the XXH3-64 of the joined ``parts``: what a chunk is checked against when it is read.
 
     Ten times cheaper than the digest. It detects damage; it does not resist forgery.

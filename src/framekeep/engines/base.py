@@ -23,10 +23,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from framekeep.names import Digest, Revision, Space
+from framekeep.names import Buffer, Digest, Revision, Space
 
-Buffer: TypeAlias = bytes | bytearray | memoryview
-"""Contiguous read-only bytes. The engine never keeps a caller's buffer after the call returns."""
+__all__ = ["Buffer", "Change", "Engine", "Head", "Health", "SpaceInfo", "Visit", "blobs"]
 
 Visit: TypeAlias = Callable[[int, memoryview], None]
 """Called with a position in the request and a buffer that is valid only during the call."""

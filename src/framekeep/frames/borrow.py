@@ -1,0 +1,187 @@
+"""Memory that many frames share and nobody can change.
+
+A decoded column is kept once, in read-only memory, and every frame that shows it *borrows* it. Two things
+follow, and this module owns both:
+
+- pandas must copy such a column before it writes to it, for ever, even when the frame it came from is gone.
+  Its copy-on-write does that for a block that somebody else refers to; so one permanent block of ours refers
+  to every borrowed one.
+- an array in borrowed memory is known to hold what was stored, with no look at its bytes: its memory says
+  which column it is (*provenance*). Numpy cannot make the memory writable again, because its owner offers
+  no writable buffer.
+
+All use of pandas internals is in this file.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Sequence
+from threading import Lock
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pandas.api.internals import create_dataframe_from_blocks
+
+from framekeep.frames.node import Node
+
+_WIDE: Final = 64
+"""Frames with more columns are handed out in one block a dtype: pandas warns of fragmentation above 100 blocks."""
+
+
+class Lease:
+    """The owner, as numpy sees it, of a piece of borrowed memory."""
+
+    __slots__ = ("__array_interface__", "__weakref__", "address", "dtype", "node", "owner")
+
+    def __init__(self, owner: np.ndarray[Any, Any]) -> None:
+        self.owner = owner
+        self.address: int = owner.__array_interface__["data"][0]
+        self.__array_interface__ = {
+            "version": 3,
+            "typestr": "|u1",
+            "shape": (owner.nbytes,),
+            "data": (self.address, True),
+        }
+        self.node: Node | None = None
+        self.dtype: object = None
+
+
+def borrowed(owner: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return a read-only view of a contiguous 1-D array whose memory nobody else writes to from now on."""
+    if owner.nbytes == 0 or owner.dtype.hasobject:
+        # Objects cannot be described by an array interface of bytes; a flag is all the protection they get.
+        view = owner.view()
+        view.flags.writeable = False
+        return view
+    lent: np.ndarray[Any, Any] = np.asarray(Lease(owner)).view(owner.dtype)
+    return lent
+
+
+def _lease(array: np.ndarray[Any, Any]) -> Lease | None:
+    base: Any = array.base
+    while type(base) is np.ndarray:
+        base = base.base
+    return base if type(base) is Lease else None
+
+
+def _memory(values: Any) -> tuple[np.ndarray[Any, Any], ...]:
+    """Return the numpy arrays that hold all of an array's data, or none when it has another kind of memory."""
+    kind = type(values)
+    if kind is np.ndarray:
+        return (values,)
+    if isinstance(values, pd.arrays.DatetimeArray | pd.arrays.TimedeltaArray | pd.arrays.PeriodArray):
+        return (values._ndarray,)
+    if kind is pd.Categorical:
+        return (values._codes,)
+    if hasattr(values, "_data") and hasattr(values, "_mask"):
+        return (values._data, values._mask)
+    return ()
+
+
+_arrow_origin: dict[int, tuple[weakref.ref[Any], Node, object]] = {}
+_arrow_lock = Lock()
+
+
+def mark(values: Any, node: Node) -> None:
+    """Record that the borrowed memory of ``values`` holds the column ``node``."""
+    data = getattr(values, "_pa_array", None)
+    if data is not None:
+        key = id(data)
+        ref = weakref.ref(data, lambda _: _arrow_origin.pop(key, None))
+        with _arrow_lock:
+            _arrow_origin[key] = (ref, node, values.dtype)
+        return
+    for part in _memory(values):
+        lease = _lease(part)
+        if lease is not None:
+            lease.node, lease.dtype = node, values.dtype
+
+
+def origin(values: Any) -> Node | None:
+    """Return the stored column that ``values`` is, unchanged and whole; None when its memory does not tell."""
+    data = getattr(values, "_pa_array", None)
+    if data is not None:
+        found = _arrow_origin.get(id(data))
+        if found is None or found[0]() is not data or found[2] is not values.dtype:
+            return None
+        return found[1]
+    node: Node | None = None
+    parts = _memory(values)
+    for part in parts:
+        lease = _lease(part)
+        if lease is None or lease.node is None or part.ndim != 1:
+            return None
+        if (
+            part.__array_interface__["data"][0] != lease.address
+            or part.nbytes != lease.owner.nbytes
+            or not part.flags.c_contiguous
+            or part.dtype != lease.owner.dtype
+        ):
+            return None
+        if lease.dtype is not values.dtype and not (
+            isinstance(lease.dtype, np.dtype) and lease.dtype == values.dtype
+        ):
+            return None
+        if node is not None and lease.node is not node:
+            return None
+        node = lease.node
+    return node
+
+
+def _pin() -> Any:
+    frame = create_dataframe_from_blocks(
+        [(np.zeros((1, 0)), np.array([0]))], index=pd.RangeIndex(0), columns=pd.RangeIndex(1)
+    )
+    return frame._mgr.blocks[0]  # type: ignore[attr-defined]
+
+
+_PIN: Final = _pin()
+
+
+def assemble(columns: Sequence[Any], index: pd.Index, labels: pd.Index) -> pd.DataFrame:
+    """Return a frame over borrowed arrays, each copied by pandas when it is first written to.
+
+    Args:
+        columns: 1-D arrays of ``len(index)``, in the order of ``labels``.
+    """
+    if len(columns) > _WIDE:
+        return create_dataframe_from_blocks(list(_gathered(columns)), index=index, columns=labels)
+    blocks = [
+        (values.reshape(1, -1) if type(values) is np.ndarray else values, np.array([i], dtype=np.intp))
+        for i, values in enumerate(columns)
+    ]
+    frame = create_dataframe_from_blocks(blocks, index=index, columns=labels)
+    for block in frame._mgr.blocks:  # type: ignore[attr-defined]
+        block.refs.add_reference(_PIN)
+    return frame
+
+
+def _gathered(columns: Sequence[Any]) -> Iterator[tuple[Any, np.ndarray[Any, Any]]]:
+    """Yield blocks of owned memory, one for each numpy dtype, and a copy of every other array."""
+    by_dtype: dict[np.dtype[Any], list[int]] = {}
+    for i, values in enumerate(columns):
+        if type(values) is np.ndarray:
+            by_dtype.setdefault(values.dtype, []).append(i)
+        else:
+            yield values.copy(), np.array([i], dtype=np.intp)
+    for dtype, places in by_dtype.items():
+        block = np.empty((len(places), len(columns[places[0]])), dtype=dtype)
+        for row, i in enumerate(places):
+            block[row] = columns[i]
+        yield block, np.array(places, dtype=np.intp)
+
+
+def column_arrays(frame: pd.DataFrame) -> Iterator[Any]:
+    """Yield each column's array (numpy or extension), not copied."""
+    manager = frame._mgr  # type: ignore[attr-defined]
+    blocks, block_of, place_of = manager.blocks, manager.blknos, manager.blklocs
+    for i in range(len(block_of)):
+        yield blocks[block_of[i]].iget(place_of[i])
+
+
+def arrow_of(values: Any) -> pa.ChunkedArray:
+    """Return the Arrow data of an Arrow-backed extension array, not copied."""
+    return values._pa_array

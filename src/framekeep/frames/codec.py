@@ -1,0 +1,382 @@
+"""FrameCodec: frames to chunks and back, exactly or not at all (I6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import pandas as pd
+import pyarrow as pa
+
+from framekeep.errors import (
+    BlobMissing,
+    DamagedError,
+    DataFrameTooLargeError,
+    NotADataFrameError,
+    SessionDamagedError,
+    UnknownColumnError,
+    UnsupportedTypeError,
+)
+from framekeep.frames import arrays, axes, values
+from framekeep.frames.arrays import Encoding, Loader
+from framekeep.frames.borrow import assemble, column_arrays
+from framekeep.frames.cache import Cache
+from framekeep.frames.envelope import Envelope
+from framekeep.frames.manifest import Manifest, manifest_bytes, parse, place
+from framekeep.frames.node import Node, Ref
+from framekeep.frames.reading import Reader, named, read_jobs, verified
+from framekeep.frames.signing import SignedPickler
+from framekeep.frames.tables import table_of
+from framekeep.frames.writing import ChunkWriter, Stage
+from framekeep.names import Digest, digest_of
+
+
+class Damage(NamedTuple):
+    """One damaged or missing chunk.
+
+    Attributes:
+        where: the column (or index, labels, manifest) it belongs to.
+        problem: what is wrong with it.
+    """
+
+    where: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A frame taken apart.
+
+    Attributes:
+        manifest: what it is made of.
+        blobs: what the space does not hold yet, the manifest's own bytes included.
+        staged: whether some chunks were staged already: the commit must then say what it keeps.
+    """
+
+    manifest: Manifest
+    blobs: Mapping[Digest, bytes]
+    staged: bool
+
+
+class FrameCodec:
+    """Takes frames apart into named chunks and puts them together again; thread-safe.
+
+    Args:
+        codec: "auto", "lz4", "snappy", "zstd" or "gzip"; only how new chunks are stored.
+        compress: False stores new chunks as they are.
+        max_frame_bytes: larger frames are refused; None accepts any.
+        pickle_key: lets cells without an exact encoding be kept as pickles signed with this key, and opens
+            only those; None refuses both.
+        cache_bytes: bound of the cache of decoded columns and manifests.
+    """
+
+    def __init__(
+        self,
+        *,
+        codec: str = "auto",
+        compress: bool = True,
+        max_frame_bytes: int | None = None,
+        pickle_key: bytes | None = None,
+        cache_bytes: int = 512 << 20,
+    ) -> None:
+        self._envelope = Envelope(codec, compress)
+        self._limit = max_frame_bytes
+        self._pickler = SignedPickler(pickle_key) if pickle_key is not None else None
+        self._cache = Cache(cache_bytes)
+
+    # --- writing --------------------------------------------------------------------------------
+
+    def encode(
+        self, frame: object, *, present: frozenset[Digest] = frozenset(), stage: Stage | None = None
+    ) -> Encoded:
+        """Take a frame apart.
+
+        Args:
+            frame: a pandas DataFrame, or anything with ``__arrow_c_stream__`` (its columns become
+                ArrowDtype columns of the same types).
+            present: names of chunks the space holds already; they are not produced again.
+            stage: stores blobs ahead of the commit once 32 MiB of them wait.
+
+        Raises:
+            NotADataFrameError: for anything else.
+            UnsupportedTypeError: for a value that cannot be kept exactly; names the column and the type.
+            DataFrameTooLargeError: if the frame exceeds ``max_frame_bytes``; checked before any staging
+                as far as the sizes are known without looking at every object.
+        """
+        data = as_frame(frame)
+        self._check_size(data)
+        writer = ChunkWriter(self._envelope, present, stage)
+        to = Encoding(writer, self._pickler)
+        index = axes.encode(data.index, to.at("index"))
+        axis = axes.encode(data.columns, to.at("column labels"))
+        nodes = tuple(
+            arrays.encode(array, to.at(place(label)))
+            for label, array in zip(data.columns, column_arrays(data), strict=True)
+        )
+        attrs = to.at("attrs").dump(data.attrs) if data.attrs else None
+        unique = not data.flags.allows_duplicate_labels
+        size = index.nbytes + axis.nbytes + sum(node.nbytes for node in nodes)
+        self._check_bytes(size)
+        digest = writer.put(manifest_bytes(index, axis, nodes, attrs, unique))
+        manifest = Manifest(digest, len(data), data.columns.view(), index, axis, nodes, attrs, unique)  # type: ignore[arg-type]
+        self._cache.put(digest, manifest, _manifest_cost(manifest))
+        return Encoded(manifest, writer.blobs, writer.staged)
+
+    def _check_size(self, data: pd.DataFrame) -> None:
+        if self._limit is not None:
+            self._check_bytes(sum(int(array.nbytes) for array in column_arrays(data)))
+
+    def _check_bytes(self, size: int) -> None:
+        if self._limit is not None and size > self._limit:
+            raise DataFrameTooLargeError(
+                f"The frame has {size / 1e6:,.1f} MB of data; at most {self._limit / 1e6:,.1f} MB are accepted "
+                "(MAX_DATAFRAME_SIZE_MB). Nothing was stored: raise the limit, or drop columns or rows."
+            )
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def manifest(self, read: Reader, digest: Digest) -> Manifest:
+        """Return the manifest of that name.
+
+        Raises:
+            BlobMissing: it, or the chunks of its labels, are not in the space.
+            SessionDamagedError: it is not what was written.
+        """
+        cached: Manifest | None = self._cache.get(digest)
+        if cached is not None:
+            return cached
+        found: list[bytes] = []
+        read([digest], lambda _, buffer: found.append(bytes(buffer)))
+        if digest_of(found[0]) != digest:
+            raise SessionDamagedError(f"manifest {digest.hex()} is damaged", where="manifest")
+        parsed = parse(found[0])
+        loader = Loader(self._pickler, where="column labels")
+        made = axes.build(parsed.axis, loader)
+        manifest = parsed.named(digest, self._made(read, loader, made, "column labels"))
+        self._cache.put(digest, manifest, _manifest_cost(manifest))
+        return manifest
+
+    def decode(self, read: Reader, manifest: Manifest, *, copy: bool = False) -> pd.DataFrame:
+        """Return the frame.
+
+        Args:
+            copy: False: memory is shared with the cache, and pandas copies a column the first time it is
+                written to; the frame may be changed at will. True: all memory is the caller's own now.
+
+        Raises:
+            BlobMissing: a chunk is not in the space.
+            SessionDamagedError: a chunk is not what was written; names the column.
+        """
+        frame = self._frame(read, manifest, manifest.columns, range(len(manifest.arrays)), 0, manifest.rows)
+        return frame.copy(deep=True) if copy else frame
+
+    def page(
+        self,
+        read: Reader,
+        manifest: Manifest,
+        offset: int,
+        limit: int,
+        columns: Sequence[Hashable] | None = None,
+    ) -> pd.DataFrame:
+        """Return rows ``[offset, offset + limit)``, reading only the chunks that hold them.
+
+        Args:
+            columns: labels, in the order wanted; a label that repeats gives each of its columns. None: all.
+
+        Raises:
+            UnknownColumnError: for a label the frame does not have.
+        """
+        if offset < 0 or limit < 0:
+            raise ValueError("offset and limit must not be negative")
+        places = _places(manifest.columns, columns)
+        start = min(offset, manifest.rows)
+        stop = min(offset + limit, manifest.rows)
+        labels = manifest.columns if columns is None else manifest.columns[list(places)]
+        return self._frame(read, manifest, labels, places, start, stop)
+
+    def table(self, read: Reader, manifest: Manifest) -> pa.Table:
+        """Return the frame as a pyarrow Table (see ``tables.py`` for the index and for what Arrow lacks)."""
+        return table_of(self.decode(read, manifest))
+
+    def verify(self, read: Reader, manifest: Manifest) -> list[Damage]:
+        """Check every chunk of a frame against its name, and that each node can be built."""
+        found: list[Damage] = []
+        for where, node in manifest.places():
+            before = len(found)
+            for track in node.walk():
+                for ref in track.refs():
+                    _verify_chunk(read, ref, where, found)
+            if len(found) == before:
+                loader = Loader(self._pickler, where=where)
+                try:
+                    build = axes.build if where in ("index", "column labels") else arrays.build
+                    self._made(read, loader, build(node, loader), where)
+                except (DamagedError, UnsupportedTypeError) as error:
+                    found.append(Damage(where, str(error)))
+        return found
+
+    def clear(self) -> None:
+        """Forget every cached column and manifest."""
+        self._cache.clear()
+
+    def cache_info(self) -> dict[str, int]:
+        """Return bytes held, bound, hits and misses of the cache."""
+        cache = self._cache
+        return {"bytes": cache.bytes, "limit": cache.limit, "hits": cache.hits, "misses": cache.misses}
+
+    def columns(
+        self, read: Reader, manifest: Manifest, places: Sequence[int], start: int = 0, stop: int | None = None
+    ) -> list[Any]:
+        """Return the arrays at ``places`` for rows ``[start, stop)``, in read-only memory."""
+        end = manifest.rows if stop is None else stop
+        whole = start == 0 and end == manifest.rows
+        loader = Loader(self._pickler)
+        found: dict[int, Any] = {}
+        builds: dict[int, Callable[[], Any]] = {}
+        for i in places:
+            node = manifest.arrays[i]
+            cached = self._cache.get(node.key)
+            if cached is not None:
+                found[i] = cached if whole else cached[start:end]
+            elif i not in builds:
+                loader.where = place(manifest.columns[i])
+                builds[i] = self._guarded(loader, arrays.build, node, start, end)
+        self._run(read, loader)
+        for i, build in builds.items():
+            node = manifest.arrays[i]
+            try:
+                found[i] = build()
+            except DamagedError as error:
+                raise named(error, place(manifest.columns[i])) from error
+            if whole and _shareable(node, found[i]):
+                self._cache.put(node.key, found[i], node.nbytes)
+        return [found[i] for i in places]
+
+    def _frame(
+        self,
+        read: Reader,
+        manifest: Manifest,
+        labels: pd.Index,
+        places: Sequence[int],
+        start: int,
+        stop: int,
+    ) -> pd.DataFrame:
+        columns = self.columns(read, manifest, places, start, stop)
+        index = self._index(read, manifest, start, stop)
+        frame = assemble(columns, index, labels.view())  # type: ignore[arg-type]
+        if manifest.attrs is not None:
+            frame.attrs = arrays.undump(manifest.attrs, self._pickler)
+        if manifest.unique_labels and labels is manifest.columns:
+            frame.flags.allows_duplicate_labels = False
+        return frame
+
+    def _index(self, read: Reader, manifest: Manifest, start: int, stop: int) -> pd.Index:
+        node = manifest.index
+        whole = start == 0 and stop == manifest.rows
+        cached: pd.Index | None = self._cache.get(node.key)
+        if cached is not None:
+            return cached.view() if whole else cached[start:stop]  # type: ignore[return-value]
+        loader = Loader(self._pickler, where="index")
+        index: pd.Index = self._made(
+            read, loader, self._guarded(loader, axes.build, node, start, stop), "index"
+        )
+        if whole:
+            self._cache.put(node.key, index, node.nbytes)
+            return index.view()  # type: ignore[return-value]
+        return index
+
+    def _guarded(self, loader: Loader, build: Any, node: Node, *window: int) -> Callable[[], Any]:
+        try:
+            made: Callable[[], Any] = build(node, loader, *window)
+        except DamagedError as error:
+            raise named(error, loader.where) from error
+        return made
+
+    def _made(self, read: Reader, loader: Loader, build: Callable[[], Any], where: str) -> Any:
+        self._run(read, loader)
+        try:
+            return build()
+        except DamagedError as error:
+            raise named(error, where) from error
+
+    def _run(self, read: Reader, loader: Loader) -> None:
+        read_jobs(read, loader.jobs)
+
+
+def as_frame(frame: object) -> pd.DataFrame:
+    """Return a DataFrame for what Framekeep accepts as one.
+
+    Raises:
+        NotADataFrameError: for anything else.
+    """
+    if type(frame) is pd.DataFrame:
+        return frame
+    name = f"{type(frame).__module__}.{type(frame).__qualname__}"
+    if isinstance(frame, pd.DataFrame):
+        raise NotADataFrameError(
+            f"{name} is a subclass of DataFrame and would come back as a plain one: pass pandas.DataFrame(frame)."
+        )
+    if isinstance(frame, pd.Series):
+        raise NotADataFrameError("A Series is not a DataFrame: pass series.to_frame().")
+    if not hasattr(frame, "__arrow_c_stream__"):
+        raise NotADataFrameError(
+            f"{name} is not a DataFrame: pass a pandas DataFrame or an object with __arrow_c_stream__ "
+            "(polars, pyarrow, duckdb)."
+        )
+    try:
+        table = pa.table(frame)
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise NotADataFrameError(
+            f"{name} does not give a table through __arrow_c_stream__: {error}"
+        ) from error
+    columns = [pd.arrays.ArrowExtensionArray(column) for column in table.columns]
+    labels = pd.Index(table.column_names, dtype="str") if columns else pd.RangeIndex(0)
+    return assemble(columns, pd.RangeIndex(table.num_rows), labels)
+
+
+def _places(labels: pd.Index, wanted: Sequence[Hashable] | None) -> Sequence[int]:
+    if wanted is None:
+        return range(len(labels))
+    if isinstance(wanted, str):
+        raise UnknownColumnError("columns must be a list of labels, not one string.")
+    places: list[int] = []
+    for label in wanted:
+        try:
+            found = labels.get_indexer_for([label]) if not isinstance(label, tuple) else _tuple(labels, label)
+        except (TypeError, ValueError) as error:
+            raise UnknownColumnError(f"The frame has no {place(label)}.") from error
+        hits = [int(i) for i in found if i >= 0]
+        if not hits:
+            raise UnknownColumnError(f"The frame has no {place(label)}; ask get_metadata for its columns.")
+        places.extend(hits)
+    return places
+
+
+def _tuple(labels: pd.Index, label: tuple[Hashable, ...]) -> Sequence[int]:
+    return [i for i, have in enumerate(labels) if have == label]
+
+
+def _manifest_cost(manifest: Manifest) -> int:
+    return sum(len(node.tables) + len(node.json) for node in manifest.nodes()) * 2 + 1024
+
+
+def _shareable(node: Node, array: Any) -> bool:
+    """Whether callers may share the decoded array: not when a cell of it can be changed in place."""
+    if node.kind == "sparse":
+        return node.children[0].kind != "object"
+    if node.kind != "object":
+        return True
+    return values.immutable(array)
+
+
+def _verify_chunk(read: Reader, ref: Ref, where: str, found: list[Damage]) -> None:
+    def visit(_: int, blob: memoryview) -> None:
+        problem = verified(ref, blob)
+        if problem is not None:
+            found.append(Damage(where, problem))
+
+    try:
+        read([ref.digest], visit)
+    except BlobMissing:
+        found.append(Damage(where, f"chunk {ref.digest.hex()} is missing"))

@@ -1,0 +1,87 @@
+"""A frame as a pyarrow Table, for readers that want Arrow."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from framekeep.errors import UnsupportedTypeError
+from framekeep.frames.borrow import arrow_of, column_arrays
+from framekeep.frames.manifest import place
+
+_DEPTH: Final = 64
+"""Deeper containers in cells are refused: pyarrow recurses on the C stack, and a cyclic list crashes it."""
+
+
+def table_of(frame: pd.DataFrame) -> pa.Table:
+    """Return the columns of a frame as a Table; Arrow-backed columns are not copied.
+
+    NaN in numpy columns stays NaN; NaT, None and NA become null. Labels that are not strings become their
+    ``str``. An index other than the default one follows as further columns, named as pyarrow does
+    (``__index_level_0__`` when it has no name).
+
+    Raises:
+        UnsupportedTypeError: for a column that Arrow has no type for; names it.
+    """
+    names, columns = [], []
+    for label, array in zip(frame.columns, column_arrays(frame), strict=True):
+        names.append(label if isinstance(label, str) else str(label))
+        columns.append(_column(array, place(label)))
+    index = frame.index
+    if not (type(index) is pd.RangeIndex and index.name is None and index.start == 0 and index.step == 1):
+        for i in range(index.nlevels):
+            level = index.get_level_values(i)
+            names.append(str(level.name) if level.name is not None else f"__index_level_{i}__")
+            columns.append(_column(level.array, f"index level {i}"))
+    if not columns:
+        return pa.table({}).select([])
+    return pa.Table.from_arrays(columns, names=names)
+
+
+def _column(array: Any, where: str) -> pa.ChunkedArray | pa.Array:
+    if getattr(array, "_pa_array", None) is not None:
+        return arrow_of(array)
+    if isinstance(array, pd.arrays.NumpyExtensionArray):
+        array = array.to_numpy()
+    kind = str(array.dtype)
+    try:
+        if isinstance(array, np.ndarray):
+            if array.dtype == np.dtype(object):
+                for cell in array:
+                    _refuse_deep(cell, where)
+                return pa.array(array, from_pandas=True)
+            return pa.array(np.ascontiguousarray(array), from_pandas=False)
+        if isinstance(array.dtype, pd.SparseDtype):
+            return pa.array(np.asarray(array), from_pandas=False)
+        return pa.array(array, from_pandas=True)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise UnsupportedTypeError(
+            f"{where} has the type {kind}, which Arrow has no type for ({type(error).__name__}): "
+            "use get_dataframe, or cast the column.",
+            where=where,
+            type_name=kind,
+        ) from error
+
+
+def _refuse_deep(cell: object, where: str, depth: int = 0) -> None:
+    inner: Any
+    if isinstance(cell, dict):
+        inner = cell.values()
+    elif isinstance(cell, list | tuple | set | frozenset) or (
+        isinstance(cell, np.ndarray) and cell.dtype == np.dtype(object)
+    ):
+        inner = cell
+    else:
+        return
+    if depth >= _DEPTH:
+        raise UnsupportedTypeError(
+            f"{where} has a cell that is cyclic or nested more than {_DEPTH} deep, which Arrow cannot hold: "
+            "use get_dataframe.",
+            where=where,
+            type_name=type(cell).__name__,
+        )
+    for item in inner:
+        _refuse_deep(item, where, depth + 1)

@@ -1,0 +1,134 @@
+"""From rows to chunks: cutting, naming, packing and staging.
+
+A *piece* is the recipe of one chunk: a function that gives its bytes as parts, without copying them when
+that can be helped. So a chunk that the space holds already costs one hashing pass over the caller's memory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Final, NamedTuple, TypeAlias
+
+from framekeep.frames.envelope import Envelope
+from framekeep.frames.node import REF
+from framekeep.names import Buffer, Digest, checksum_of, digest_of
+
+Stage: TypeAlias = Callable[[Mapping[Digest, bytes]], None]
+"""Stores blobs of one space ahead of a commit."""
+
+CHUNK_ROWS: Final = 65_536
+CHUNK_BYTES: Final = 1 << 20
+STAGE_BYTES: Final = 32 << 20
+"""What may wait in memory before it is staged: bounds the memory of a create, and a writer's hold on the store."""
+
+_PARALLEL_BYTES: Final = 4 << 20
+"""Below this a column is hashed in the calling thread: handing it over costs more."""
+_AHEAD: Final = 16
+"""Chunks under way at once; with 1 MiB chunks this bounds their memory to 16 MiB."""
+
+
+class Piece(NamedTuple):
+    """The recipe of one chunk.
+
+    Attributes:
+        parts: gives the chunk's bytes, in order.
+        integers: width of its integers in bytes if it is an array of them, else 0.
+        aux: the layout's own number, kept in the chunk reference.
+    """
+
+    parts: Callable[[], Sequence[Buffer]]
+    integers: int = 0
+    aux: int = 0
+
+
+def rows_per_chunk(row_bytes: float) -> int:
+    """Return how many rows make a chunk: a power of two, at most CHUNK_ROWS and about CHUNK_BYTES."""
+    step = CHUNK_ROWS
+    while step > 8 and step * row_bytes > CHUNK_BYTES:
+        step //= 2
+    return step
+
+
+@cache
+def _pool(pid: int) -> ThreadPoolExecutor:
+    # One pool a process: threads do not survive a fork, so the key is the process.
+    return ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1), thread_name_prefix="framekeep")
+
+
+def pool() -> ThreadPoolExecutor:
+    """Return this process's pool for hashing, packing and decoding."""
+    return _pool(os.getpid())
+
+
+@dataclass(slots=True)
+class ChunkWriter:
+    """Turns pieces into chunk references, and keeps or stages the blobs that the space does not hold.
+
+    Args:
+        envelope: how chunks are packed.
+        present: names the space holds already.
+        stage: where blobs go when more than STAGE_BYTES wait; None keeps all in ``blobs``.
+    """
+
+    envelope: Envelope
+    present: frozenset[Digest] = frozenset()
+    stage: Stage | None = None
+    blobs: dict[Digest, bytes] = field(default_factory=dict)
+    staged: bool = False
+    _named: set[Digest] = field(default_factory=set)
+    _waiting: int = 0
+
+    def write(self, pieces: Iterable[Piece], nbytes: int) -> bytes:
+        """Return the packed references of the chunks made from ``pieces``, of about ``nbytes`` bytes in all."""
+        if nbytes < _PARALLEL_BYTES:
+            return b"".join(self._done(*self._make(piece)) for piece in pieces)
+        executor, under_way, table = pool(), deque[Future[tuple[bytes, Digest, bytes | None]]](), []
+        try:
+            for piece in pieces:
+                if len(under_way) >= _AHEAD:
+                    table.append(self._done(*under_way.popleft().result()))
+                under_way.append(executor.submit(self._make, piece))
+            table.extend(self._done(*future.result()) for future in under_way)
+        finally:
+            for future in under_way:
+                future.cancel()
+        return b"".join(table)
+
+    def put(self, data: bytes) -> Digest:
+        """Keep the bytes of a record that is named but not cut (a manifest), as they are; return their name."""
+        name = digest_of(data)
+        if name not in self.present:
+            self._keep(name, data)
+        return name
+
+    def _make(self, piece: Piece) -> tuple[bytes, Digest, bytes | None]:
+        parts = piece.parts()
+        if self.present:
+            name = digest_of(*parts)
+            if name in self.present:
+                size = sum(len(part) for part in parts)
+                return REF.pack(name, checksum_of(*parts), size, piece.aux), name, None
+        # From here on the chunk is our own copy: a caller that writes to its frame meanwhile changes what is
+        # stored, but cannot make it disagree with its name.
+        data = bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+        name = digest_of(data)
+        ref = REF.pack(name, checksum_of(data), len(data), piece.aux)
+        return ref, name, self.envelope.pack(data, integers=piece.integers)
+
+    def _done(self, ref: bytes, name: Digest, blob: bytes | None) -> bytes:
+        if blob is not None and name not in self._named:
+            self._keep(name, blob)
+        return ref
+
+    def _keep(self, name: Digest, blob: bytes) -> None:
+        self._named.add(name)
+        self.blobs[name] = blob
+        self._waiting += len(blob)
+        if self.stage is not None and self._waiting >= STAGE_BYTES:
+            self.stage(self.blobs)
+            self.staged, self.blobs, self._waiting = True, {}, 0
