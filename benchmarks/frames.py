@@ -42,7 +42,7 @@ def mixed(rows: int, *, seed: int = 7) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def replacement(kind: str, rows: int, *, seed: int) -> object:
+def replacement(kind: str, rows: int, *, seed: int) -> Any:
     """Return new values for one column of ``kind`` (its name's first letter: f, i, s, d, b, c).
 
     They have the dtype and the distribution of the column they replace, and differ from it almost everywhere.
