@@ -3,9 +3,22 @@
 The way in is ``FrameCodec``; the other modules are its parts.
 """
 
+from framekeep.frames import nested as _nested  # noqa: F401 - teaches cells to hold pandas objects
 from framekeep.frames.codec import Damage, Encoded, FrameCodec
+from framekeep.frames.diff import CellChange, ColumnChange, FrameDiff
 from framekeep.frames.manifest import Manifest
 from framekeep.frames.reading import Reader, Visit
 from framekeep.frames.writing import Stage
 
-__all__ = ["Damage", "Encoded", "FrameCodec", "Manifest", "Reader", "Stage", "Visit"]
+__all__ = [
+    "CellChange",
+    "ColumnChange",
+    "Damage",
+    "Encoded",
+    "FrameCodec",
+    "FrameDiff",
+    "Manifest",
+    "Reader",
+    "Stage",
+    "Visit",
+]

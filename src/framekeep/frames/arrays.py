@@ -10,13 +10,12 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from pandas._libs.sparse import BlockIndex, IntIndex
-from pandas.core.arrays import ArrowExtensionArray, IntervalArray, PeriodArray, SparseArray
+from pandas._libs import sparse
 
 from framekeep.errors import SessionDamagedError, UnsupportedTypeError
 from framekeep.frames import axes, layouts, values
@@ -24,6 +23,20 @@ from framekeep.frames.borrow import arrow_of, borrowed, mark, origin
 from framekeep.frames.layouts import Filling, filling
 from framekeep.frames.node import Node, Ref, Track
 from framekeep.frames.writing import ChunkWriter
+
+# Arrays are made by the constructors pandas itself uses for parts it knows to be valid: the public ones look at
+# every value again, and cast some. The stubs do not have them.
+_Categorical: Any = pd.Categorical
+_CategoricalDtype: Any = pd.CategoricalDtype
+_DatetimeArray: Any = pd.arrays.DatetimeArray
+_TimedeltaArray: Any = pd.arrays.TimedeltaArray
+_PeriodArray: Any = pd.arrays.PeriodArray
+_IntervalArray: Any = pd.arrays.IntervalArray
+_SparseArray: Any = pd.arrays.SparseArray
+_ArrowArray: Any = pd.arrays.ArrowExtensionArray
+_DatetimeTZDtype: Any = pd.DatetimeTZDtype
+_IntIndex: Any = sparse.IntIndex
+_BlockIndex: Any = sparse.BlockIndex
 
 _MASKED: Final[dict[str, tuple[type, Any]]] = {
     name: (dtype.construct_array_type(), dtype)
@@ -131,8 +144,6 @@ def encode(array: Any, to: Encoding) -> Node:
     encoder = _ENCODERS.get(type(array.dtype))
     if isinstance(array, pd.arrays.DatetimeArray | pd.arrays.TimedeltaArray):
         encoder = _encode_times
-    elif array.dtype.__class__.__module__.startswith("pandas.") and str(array.dtype) in _MASKED:
-        encoder = _encode_masked
     if encoder is None:
         kind = type(array.dtype)
         raise to.refuse(f"{kind.__module__}.{kind.__qualname__}")
@@ -160,13 +171,6 @@ def build(node: Node, load: Loader, start: int = 0, stop: int | None = None) -> 
         return array
 
     return made
-
-
-_A = TypeVar("_A", bound=np.ndarray[Any, Any])
-
-
-def _frozen(array: _A) -> _A:
-    return array if not array.flags.writeable else borrowed(array)
 
 
 # --- numpy --------------------------------------------------------------------------------------
@@ -204,17 +208,17 @@ def _encode_times(array: Any, to: Encoding) -> Node:
 def _build_times(node: Node, load: Loader, start: int, stop: int) -> Build:
     data = load.track(node.tracks[0], start, stop)
     if node.kind == "timedelta":
-        return lambda: _times(pd.arrays.TimedeltaArray, data.array(), None)
+        return lambda: _times(_TimedeltaArray, data.array(), None)
     if "tz" not in node.params:
-        return lambda: _times(pd.arrays.DatetimeArray, data.array(), None)
+        return lambda: _times(_DatetimeArray, data.array(), None)
     tz = undump(node.params["tz"])
-    return lambda: _times(pd.arrays.DatetimeArray, data.array(), tz)
+    return lambda: _times(_DatetimeArray, data.array(), tz)
 
 
 def _times(cls: Any, data: np.ndarray[Any, Any], tz: Any) -> Any:
     dtype = data.dtype
     if tz is not None:
-        dtype = pd.DatetimeTZDtype(unit=np.datetime_data(data.dtype)[0], tz=tz)
+        dtype = _DatetimeTZDtype(unit=np.datetime_data(data.dtype)[0], tz=tz)
     return cls._simple_new(data, dtype=dtype)
 
 
@@ -230,14 +234,14 @@ def _encode_period(array: Any, to: Encoding) -> Node:
 def _build_period(node: Node, load: Loader, start: int, stop: int) -> Build:
     data = load.track(node.tracks[0], start, stop)
     dtype = pd.PeriodDtype(undump(node.params["freq"], load.pickler))
-    return lambda: PeriodArray(data.array(), dtype=dtype)
+    return lambda: _PeriodArray(data.array(), dtype=dtype)
 
 
 # --- composed arrays ----------------------------------------------------------------------------
 
 
-def _encode_categorical(array: pd.Categorical, to: Encoding) -> Node:
-    track = layouts.cut_raw(array._codes, to.writer)  # type: ignore[attr-defined]
+def _encode_categorical(array: Any, to: Encoding) -> Node:
+    track = layouts.cut_raw(array._codes, to.writer)
     categories = axes.encode(array.categories, to.at(f"{to.where}, categories"))
     return Node(
         "categorical",
@@ -255,11 +259,10 @@ def _build_categorical(node: Node, load: Loader, start: int, stop: int) -> Build
     categories = axes.build(node.children[0], load)
     ordered = node.params["ordered"]
 
-    def made() -> pd.Categorical:
+    def made() -> Any:
         # Not through the constructor: it would look at every category again, and change a None ``ordered``.
-        dtype = pd.CategoricalDtype._from_fastpath(categories(), ordered)  # type: ignore[attr-defined]
-        array: pd.Categorical = pd.Categorical._simple_new(codes.array(), dtype)  # type: ignore[attr-defined]
-        return array
+        dtype = _CategoricalDtype._from_fastpath(categories(), ordered)
+        return _Categorical._simple_new(codes.array(), dtype)
 
     return made
 
@@ -279,7 +282,7 @@ def _encode_interval(array: Any, to: Encoding) -> Node:
 
 
 def _plain(ends: Any) -> Any:
-    return ends._values if isinstance(ends, pd.Index) else ends
+    return ends._values if hasattr(ends, "_values") else ends
 
 
 def _build_interval(node: Node, load: Loader, start: int, stop: int) -> Build:
@@ -289,17 +292,17 @@ def _build_interval(node: Node, load: Loader, start: int, stop: int) -> Build:
     def made() -> Any:
         ends = left(), right()
         dtype = pd.IntervalDtype(ends[0].dtype, closed=node.params["closed"])
-        return IntervalArray._simple_new(*ends, dtype=dtype)
+        return _IntervalArray._simple_new(*ends, dtype=dtype)
 
     return made
 
 
 def _encode_sparse(array: Any, to: Encoding) -> Node:
     inner = encode(array.sp_values, to.at(f"{to.where}, stored values"))
-    index = array.sp_index
-    if type(index) is IntIndex:
+    index: Any = array.sp_index
+    if type(index) is sparse.IntIndex:
         kind, places = "integer", [index.indices]
-    elif type(index) is BlockIndex:
+    elif type(index) is sparse.BlockIndex:
         kind, places = "block", [index.blocs, index.blengths]
     else:
         raise to.refuse(f"Sparse with {type(index).__name__}")
@@ -316,9 +319,9 @@ def _build_sparse(node: Node, load: Loader, start: int, stop: int) -> Build:
     def made() -> Any:
         stored = inner()
         found = [np.array(place(), dtype=np.int32) for place in places]
-        index = (IntIndex if node.params["kind"] == "integer" else BlockIndex)(node.rows, *found)
+        index = (_IntIndex if node.params["kind"] == "integer" else _BlockIndex)(node.rows, *found)
         dtype = pd.SparseDtype(stored.dtype, fill)
-        array: Any = SparseArray._simple_new(stored, index, dtype)  # type: ignore[attr-defined]
+        array = _SparseArray._simple_new(stored, index, dtype)
         return array[start:stop] if (start, stop) != (0, node.rows) else array
 
     return made
@@ -363,7 +366,7 @@ def _encode_string(array: Any, to: Encoding) -> Node:
 
 
 def _text_of_objects(cells: np.ndarray[Any, Any], to: Encoding) -> Track | None:
-    """Cut Python strings as text; None when only the cell encoding keeps them (surrogates, subclasses, mixed NA)."""
+    """Cut Python strings as text; None when only the cell encoding keeps them (surrogates, mixed NA)."""
     if not set(map(type, cells)) <= {str, float, type(pd.NA)}:
         return None
     missing = [cell for cell in cells if type(cell) is not str]
@@ -442,9 +445,7 @@ def _build_arrow(node: Node, load: Loader, start: int, stop: int) -> Build:
 
     def made() -> Any:
         filled = data.array()
-        return ArrowExtensionArray(
-            filled if isinstance(filled, pa.ChunkedArray) else pa.chunked_array([filled])
-        )
+        return _ArrowArray(filled if isinstance(filled, pa.ChunkedArray) else pa.chunked_array([filled]))
 
     return made
 
@@ -456,6 +457,7 @@ _ENCODERS: Final[dict[type, Callable[[Any, Encoding], Node]]] = {
     pd.SparseDtype: _encode_sparse,
     pd.StringDtype: _encode_string,
     pd.ArrowDtype: _encode_arrow,
+    **{type(dtype): _encode_masked for _, dtype in _MASKED.values()},
 }
 
 _BUILDERS: Final[dict[str, Callable[[Node, Loader, int, int], Build]]] = {

@@ -42,7 +42,7 @@ def encode(index: pd.Index, to: Encoding) -> Node:
     if kind is pd.RangeIndex:
         return _encode_range(index, to)  # type: ignore[arg-type]
     if kind is pd.MultiIndex:
-        return _encode_multi(index, to)  # type: ignore[arg-type]
+        return _encode_multi(index, to)
     if _CLASSES.get(kind.__name__) is not kind:
         raise to.refuse(f"{kind.__module__}.{kind.__qualname__}")
     params: dict[str, Any] = {"class": kind.__name__, "name": _name(index.name, to)}
@@ -67,7 +67,7 @@ def _encode_range(index: pd.RangeIndex, to: Encoding) -> Node:
     return Node("range", len(index), params)
 
 
-def _encode_multi(index: pd.MultiIndex, to: Encoding) -> Node:
+def _encode_multi(index: Any, to: Encoding) -> Node:
     levels = tuple(
         encode(level.rename(None), to.at(f"{to.where}, level {i}")) for i, level in enumerate(index.levels)
     )

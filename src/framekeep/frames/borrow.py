@@ -10,7 +10,7 @@ follow, and this module owns both:
   which column it is (*provenance*). Numpy cannot make the memory writable again, because its owner offers
   no writable buffer.
 
-All use of pandas internals is in this file.
+All use of the internals of pandas frames (blocks, references) is in this file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pandas.api.internals import create_dataframe_from_blocks
 from framekeep.frames.node import Node
 
 _WIDE: Final = 64
-"""Frames with more columns are handed out in one block a dtype: pandas warns of fragmentation above 100 blocks."""
+"""Wider frames are handed out in one block a dtype: pandas warns of fragmentation above 100 blocks."""
 
 
 class Lease:
@@ -68,7 +68,7 @@ def _lease(array: np.ndarray[Any, Any]) -> Lease | None:
 
 
 def _memory(values: Any) -> tuple[np.ndarray[Any, Any], ...]:
-    """Return the numpy arrays that hold all of an array's data, or none when it has another kind of memory."""
+    """Return the numpy arrays that hold all of an array's data; none for another kind of memory."""
     kind = type(values)
     if kind is np.ndarray:
         return (values,)
@@ -101,7 +101,7 @@ def mark(values: Any, node: Node) -> None:
 
 
 def origin(values: Any) -> Node | None:
-    """Return the stored column that ``values`` is, unchanged and whole; None when its memory does not tell."""
+    """Return the stored column that ``values`` is, unchanged and whole; None if its memory does not tell."""
     data = getattr(values, "_pa_array", None)
     if data is not None:
         found = _arrow_origin.get(id(data))
@@ -141,13 +141,16 @@ def _pin() -> Any:
 _PIN: Final = _pin()
 
 
-def assemble(columns: Sequence[Any], index: pd.Index, labels: pd.Index) -> pd.DataFrame:
+def assemble(
+    columns: Sequence[Any], index: pd.Index, labels: pd.Index, *, copy: bool = False
+) -> pd.DataFrame:
     """Return a frame over borrowed arrays, each copied by pandas when it is first written to.
 
     Args:
         columns: 1-D arrays of ``len(index)``, in the order of ``labels``.
+        copy: True: copy them all now, into one block a dtype.
     """
-    if len(columns) > _WIDE:
+    if copy or len(columns) > _WIDE:
         return create_dataframe_from_blocks(list(_gathered(columns)), index=index, columns=labels)
     blocks = [
         (values.reshape(1, -1) if type(values) is np.ndarray else values, np.array([i], dtype=np.intp))

@@ -22,6 +22,7 @@ from framekeep.frames import arrays, axes, values
 from framekeep.frames.arrays import Encoding, Loader
 from framekeep.frames.borrow import assemble, column_arrays
 from framekeep.frames.cache import Cache
+from framekeep.frames.diff import FrameDiff, diff
 from framekeep.frames.envelope import Envelope
 from framekeep.frames.manifest import Manifest, manifest_bytes, parse, place
 from framekeep.frames.node import Node, Ref
@@ -130,8 +131,8 @@ class FrameCodec:
     def _check_bytes(self, size: int) -> None:
         if self._limit is not None and size > self._limit:
             raise DataFrameTooLargeError(
-                f"The frame has {size / 1e6:,.1f} MB of data; at most {self._limit / 1e6:,.1f} MB are accepted "
-                "(MAX_DATAFRAME_SIZE_MB). Nothing was stored: raise the limit, or drop columns or rows."
+                f"The frame has {size / 1e6:,.1f} MB of data; at most {self._limit / 1e6:,.1f} MB are "
+                "accepted (MAX_DATAFRAME_SIZE_MB). Nothing was stored: raise the limit, or drop columns or rows."
             )
 
     # --- reading --------------------------------------------------------------------------------
@@ -168,8 +169,8 @@ class FrameCodec:
             BlobMissing: a chunk is not in the space.
             SessionDamagedError: a chunk is not what was written; names the column.
         """
-        frame = self._frame(read, manifest, manifest.columns, range(len(manifest.arrays)), 0, manifest.rows)
-        return frame.copy(deep=True) if copy else frame
+        places = range(len(manifest.arrays))
+        return self._frame(read, manifest, manifest.columns, places, 0, manifest.rows, copy=copy)
 
     def page(
         self,
@@ -216,6 +217,16 @@ class FrameCodec:
                     found.append(Damage(where, str(error)))
         return found
 
+    def diff(self, read: Reader, a: Manifest, b: Manifest, *, samples: int = 10) -> FrameDiff:
+        """Compare two states of one space; chunks of one name are not looked at."""
+        return diff(
+            a,
+            b,
+            lambda manifest, places, start, stop: self.columns(read, manifest, places, start, stop),
+            lambda manifest: self._index(read, manifest, 0, manifest.rows),
+            samples=samples,
+        )
+
     def clear(self) -> None:
         """Forget every cached column and manifest."""
         self._cache.clear()
@@ -261,10 +272,12 @@ class FrameCodec:
         places: Sequence[int],
         start: int,
         stop: int,
+        *,
+        copy: bool = False,
     ) -> pd.DataFrame:
         columns = self.columns(read, manifest, places, start, stop)
         index = self._index(read, manifest, start, stop)
-        frame = assemble(columns, index, labels.view())  # type: ignore[arg-type]
+        frame = assemble(columns, index, labels.view(), copy=copy)
         if manifest.attrs is not None:
             frame.attrs = arrays.undump(manifest.attrs, self._pickler)
         if manifest.unique_labels and labels is manifest.columns:
@@ -315,7 +328,8 @@ def as_frame(frame: object) -> pd.DataFrame:
     name = f"{type(frame).__module__}.{type(frame).__qualname__}"
     if isinstance(frame, pd.DataFrame):
         raise NotADataFrameError(
-            f"{name} is a subclass of DataFrame and would come back as a plain one: pass pandas.DataFrame(frame)."
+            f"{name} is a subclass of DataFrame and would come back as a plain one: "
+            "pass pandas.DataFrame(frame)."
         )
     if isinstance(frame, pd.Series):
         raise NotADataFrameError("A Series is not a DataFrame: pass series.to_frame().")

@@ -114,7 +114,7 @@ def _pays(data: bytes) -> bool:
 
 
 def _narrowed(data: bytes, width: int) -> bytes | None:
-    """Return the integers of ``data`` in the narrowest width that holds them all; None if that is ``width``."""
+    """Return the integers of ``data`` in the narrowest width that holds all; None if that is ``width``."""
     wide: npt.NDArray[np.signedinteger] = np.frombuffer(data, f"<i{width}")
     low, high = int(wide.min()), int(wide.max())
     for narrow in (1, 2, 4):

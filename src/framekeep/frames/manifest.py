@@ -138,8 +138,8 @@ def parse(data: Buffer) -> Parsed:
         raise SessionDamagedError("a stored manifest does not have the documented form", where="manifest")
     if version > VERSION:
         raise NewerFormatError(
-            f"A stored frame has manifest version {version}; this version of framekeep reads up to {VERSION}. "
-            "Upgrade framekeep to read it."
+            f"A stored frame has manifest version {version}; this version of framekeep reads up to "
+            f"{VERSION}. Upgrade framekeep to read it."
         )
     try:
         head, values = json.loads(bytes(view[_HEAD.size : _HEAD.size + length]))

@@ -125,7 +125,7 @@ class Node:
 
 
 def node_from(value: Any, table: memoryview, at: int) -> tuple[Node, int]:
-    """Return the node that a parsed ``Node.json`` and the references from ``table[at:]`` describe, and the next ``at``.
+    """Return the node that a parsed ``Node.json`` and ``table[at:]`` describe, and the next ``at``.
 
     Raises:
         SessionDamagedError: if the two do not fit.

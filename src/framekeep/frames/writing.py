@@ -24,7 +24,7 @@ Stage: TypeAlias = Callable[[Mapping[Digest, bytes]], None]
 CHUNK_ROWS: Final = 65_536
 CHUNK_BYTES: Final = 1 << 20
 STAGE_BYTES: Final = 32 << 20
-"""What may wait in memory before it is staged: bounds the memory of a create, and a writer's hold on the store."""
+"""What may wait in memory before it is staged: bounds a create's memory and a writer's hold on the store."""
 
 _PARALLEL_BYTES: Final = 4 << 20
 """Below this a column is hashed in the calling thread: handing it over costs more."""
@@ -84,7 +84,7 @@ class ChunkWriter:
     _waiting: int = 0
 
     def write(self, pieces: Iterable[Piece], nbytes: int) -> bytes:
-        """Return the packed references of the chunks made from ``pieces``, of about ``nbytes`` bytes in all."""
+        """Return the packed references of the chunks made from ``pieces``, about ``nbytes`` bytes in all."""
         if nbytes < _PARALLEL_BYTES:
             return b"".join(self._done(*self._make(piece)) for piece in pieces)
         executor, under_way, table = pool(), deque[Future[tuple[bytes, Digest, bytes | None]]](), []
@@ -100,7 +100,7 @@ class ChunkWriter:
         return b"".join(table)
 
     def put(self, data: bytes) -> Digest:
-        """Keep the bytes of a record that is named but not cut (a manifest), as they are; return their name."""
+        """Keep the bytes of a record that is not cut (a manifest), as they are; return their name."""
         name = digest_of(data)
         if name not in self.present:
             self._keep(name, data)
