@@ -22,7 +22,7 @@ from framekeep.frames.values_core import Reader, Writer, damaged
 Cells = npt.NDArray[np.object_]
 
 NONE, FALSE, TRUE, NA, NAT = 0, 1, 2, 3, 4
-INT, FLOAT, STR, BYTES, DECIMAL, DATE, DATETIME, UUID = 16, 17, 18, 19, 20, 21, 22, 23
+INT, FLOAT, STR, BYTES, DECIMAL, DATE, DATETIME, UUID, TIMESTAMP = 16, 17, 18, 19, 20, 21, 22, 23, 24
 OTHER: Final = 63
 
 CONSTANTS: Final[dict[int, object]] = {NONE: None, FALSE: False, TRUE: True, NA: pd.NA, NAT: pd.NaT}
@@ -40,6 +40,7 @@ _CODES: Final[dict[type, int]] = {
     dt.date: DATE,
     dt.datetime: DATETIME,
     uuid.UUID: UUID,
+    pd.Timestamp: TIMESTAMP,
 }
 
 _EPOCH_MICROS: Final = (dt.datetime(1970, 1, 1) - dt.datetime(1, 1, 1)) // dt.timedelta(microseconds=1)
@@ -63,25 +64,26 @@ def write_cells(w: Writer, cells: Cells) -> None:
     if not n:
         return
     kinds = set(map(type, cells))
-    codes: npt.NDArray[np.uint8] | None
-    if len(kinds) == 1 and (code := _CODE_OF[next(iter(kinds))]) not in (TRUE, DATETIME, UUID):
-        section = _SECTIONS_OUT[code](cells) if code in _SECTIONS_OUT else None
-        if code in CONSTANTS or section is not None:
-            w.out.append(0)
-            w.out.append(code)
-            w.out += section or b""
+    codes: npt.NDArray[np.uint8]
+    if len(kinds) == 1:
+        code = _CODE_OF[kinds.pop()]
+        if code in CONSTANTS and code != TRUE:
+            w.out += bytes((0, code))
             return
-        codes = np.full(n, code, np.uint8)
         if code == OTHER:
-            w.out.append(0)
-            w.out.append(code)
+            w.out += bytes((0, code))
             _write_others(w, cells)
             return
+        section = _SECTIONS_OUT[code](cells) if code in _WHOLE else None
+        if section is not None:
+            w.out += bytes((0, code))
+            w.out += section
+            return
+        codes = np.full(n, code, np.uint8)
     else:
         codes = np.fromiter(map(_CODE_OF.__getitem__, map(type, cells)), np.uint8, n)
-    if bool in kinds:
-        places = np.flatnonzero(codes == TRUE)
-        codes[places[cells[places] == False]] = FALSE  # noqa: E712 - elementwise
+    places = np.flatnonzero(codes == TRUE)
+    codes[places] = np.where(cells[places].astype(np.bool_), TRUE, FALSE)
     sections: list[bytes] = []
     for code in np.unique(codes).tolist():
         if code not in _SECTIONS_OUT:
@@ -134,12 +136,53 @@ def _pieces(array: Any) -> bytes:
 
 
 def _datetimes(cells: Cells) -> bytes:
-    return (cells.astype("M8[us]").view(np.int64) + _EPOCH_MICROS).astype("<i8").tobytes()
+    micros = pa.array(cells, pa.timestamp("us")).view(pa.int64()).to_numpy()
+    return (micros + _EPOCH_MICROS).astype("<i8").tobytes()
 
 
 def _dates(cells: Cells) -> bytes:
-    return (cells.astype("M8[D]").view(np.int64) + _EPOCH_DAY).astype("<u4").tobytes()
+    days = pa.array(cells, pa.date32()).view(pa.int32()).to_numpy()
+    return (days + _EPOCH_DAY).astype("<u4").tobytes()
 
+
+def _make_timestamps(counts: npt.NDArray[np.int64], unit: str, zone: dt.tzinfo | None) -> Cells:
+    index = pd.DatetimeIndex(counts.view(f"M8[{unit}]"))
+    if zone is not None:
+        index = index.tz_localize("UTC").tz_convert(zone)
+    made: Cells = index.astype(object).to_numpy()
+    return made
+
+
+def _counts(cells: Cells) -> npt.NDArray[np.int64]:
+    return np.fromiter([cell.asm8.view(np.int64) for cell in cells], np.int64, len(cells))
+
+
+def _timestamps(cells: Cells) -> bytes:
+    w = Writer()
+    w.text(cells[0].unit)
+    w.value(cells[0].tzinfo)
+    w.out += _counts(cells).astype("<i8").tobytes()
+    return bytes(w.out)
+
+
+def _odd_timestamps(cells: Cells) -> npt.NDArray[np.intp]:
+    """Return the positions of those that the first one's unit and zone do not give back exactly."""
+    unit, zone = cells[0].unit, cells[0].tzinfo
+    try:
+        Writer().value(zone)
+        again = _make_timestamps(_counts(cells), unit, zone)
+    except Exception:  # whatever it is, each of them is then looked at by itself
+        return np.arange(len(cells))
+    return np.flatnonzero(
+        [
+            one.unit != unit or one.tzinfo is not two.tzinfo or one.fold != two.fold
+            for one, two in zip(cells, again, strict=True)
+        ]
+    )
+
+
+_WHOLE: Final = (INT, FLOAT, STR, BYTES, DECIMAL, DATE)
+"""Sections that hold every value of their type, or say None."""
 
 _SECTIONS_OUT: Final[dict[int, Callable[[Cells], bytes | None]]] = {
     INT: _ints,
@@ -152,6 +195,7 @@ _SECTIONS_OUT: Final[dict[int, Callable[[Cells], bytes | None]]] = {
     DATE: _dates,
     DATETIME: _datetimes,
     UUID: lambda cells: b"".join([cell.bytes for cell in cells]),
+    TIMESTAMP: _timestamps,
 }
 
 
@@ -178,6 +222,7 @@ _MISFITS: Final[dict[int, Callable[[Cells], npt.NDArray[np.intp]]]] = {
     ),
     DATETIME: lambda cells: _where(cells, lambda cell: cell.tzinfo is not None or cell.fold),
     UUID: lambda cells: _where(cells, lambda cell: cell.is_safe is not uuid.SafeUUID.unknown),
+    TIMESTAMP: _odd_timestamps,
 }
 """Positions of the cells that have the type of a section but do not fit into it."""
 
@@ -265,6 +310,16 @@ def _read_uuids(r: Reader, count: int) -> Cells:
     return _objects([uuid.UUID(bytes=data[at : at + 16]) for at in range(0, len(data), 16)])
 
 
+def _read_timestamps(r: Reader, count: int) -> Cells:
+    unit, zone = r.text(), r.value()
+    counts = np.frombuffer(r.take(8 * count), "<i8").astype(np.int64)
+    if unit not in ("s", "ms", "us", "ns") or not isinstance(zone, dt.tzinfo | None):
+        damaged("a timestamp has an unknown unit or zone")
+    if counts.min() == np.iinfo(np.int64).min:
+        damaged("a timestamp is out of range")
+    return _make_timestamps(counts, unit, zone)
+
+
 def _read_others(r: Reader, count: int) -> Cells:
     if count > r.end - r.position:
         damaged("it ends too early")
@@ -280,5 +335,6 @@ _SECTIONS_IN: Final[dict[int, Callable[[Reader, int], Cells]]] = {
     DATE: _read_dates,
     DATETIME: _read_datetimes,
     UUID: _read_uuids,
+    TIMESTAMP: _read_timestamps,
     OTHER: _read_others,
 }

@@ -43,6 +43,13 @@ class Refused(Exception):
         self.reason = reason
 
 
+class HoldsItself(Refused):
+    """A cycle through a value that can only be built after its parts. No pickle of a part repairs that."""
+
+    def __init__(self, value: object) -> None:
+        super().__init__(value, "it holds itself")
+
+
 def damaged(problem: str) -> NoReturn:
     """Raise the error for bytes that no writer of this format produces."""
     raise SessionDamagedError(f"a stored value is malformed: {problem}")
@@ -191,6 +198,10 @@ class Writer:
             Refused: it holds something that has no exact encoding.
         """
         out = self.out
+        kind = kind_of(value)
+        if isinstance(kind, Leaf) and not kind.shared and self.pickler is None:
+            kind.write(self, value)
+            return
         numbers: dict[int, int] = {}  # id -> number, for what is shared
         alive: list[object] = []  # keeps the ids above from being used again
         unfinished: set[int] = set()  # what can only be built once its parts are there
@@ -201,25 +212,38 @@ class Writer:
             for item in pending:
                 kind = kind_of(item)
                 if kind is None:
-                    self._pickled(item)
+                    self._pickled(item, Refused(item))
                     continue
                 if kind.shared:
                     identity = id(item)
                     number = numbers.get(identity)
                     if number is not None:
                         if identity in unfinished:
-                            raise Refused(item, "it holds itself")
+                            raise HoldsItself(item)
                         out.append(BACK_REFERENCE)
                         self.varint(number)
                         continue
+                start = len(out)
+                try:
+                    if isinstance(kind, Leaf):
+                        kind.write(self, item)
+                        parts = None
+                    else:
+                        parts = kind.parts(item)
+                        if kind.same is not None:
+                            _verify(kind, item, parts)
+                except HoldsItself:
+                    raise
+                except Refused as refused:
+                    del out[start:]
+                    self._pickled(item, refused)
+                    continue
+                if kind.shared:
                     numbers[identity] = len(numbers)
                     alive.append(item)
-                if isinstance(kind, Leaf):
-                    kind.write(self, item)
+                if parts is None:
                     continue
-                parts = kind.parts(item)
-                if kind.same is not None:
-                    _verify(kind, item, parts)
+                assert isinstance(kind, Node)
                 out.append(kind.tag)
                 self.varint(len(parts))
                 stack.append((pending, owner))
@@ -250,9 +274,10 @@ class Writer:
         self.varint(len(encoded))
         self.out += b"".join(encoded)
 
-    def _pickled(self, value: object) -> None:
+    def _pickled(self, value: object, refused: Refused) -> None:
+        """Hand over what has no exact encoding, if there is someone to take it."""
         if self.pickler is None:
-            raise Refused(value)
+            raise refused
         try:
             data = self.pickler.dumps(value)
         except Exception as error:

@@ -136,9 +136,12 @@ def _pairs(value: dict[Any, Any]) -> list[Any]:
 def _fill_dict(made: dict[Any, Any], parts: list[Any]) -> None:
     if len(parts) % 2:
         damaged("a key has no value")
-    keys = parts[::2]
-    dict.update(made, zip(keys, parts[1::2], strict=True))
-    if len(made) != len(keys):
+    pairs = zip(parts[::2], parts[1::2], strict=True)
+    if type(made) is collections.Counter:
+        dict.update(made, pairs)  # its own update counts
+    else:
+        made.update(pairs)
+    if 2 * len(made) != len(parts):
         damaged("a key occurs twice")
 
 
@@ -332,8 +335,10 @@ def name_types() -> None:
 
     Called once, after every module has filled the table.
     """
-    names = {f"{each.__module__}.{each.__qualname__}": each for each in KINDS}
-    names |= {"builtins.object": object, "builtins.type": type}
+    # Only the top-level package is named: where in it a class lives changes between releases.
+    names = {
+        f"{each.__module__.partition('.')[0]}.{each.__qualname__}": each for each in (*KINDS, type, object)
+    }
     known = {each: name for name, each in names.items()}
 
     def write(w: Writer, value: type) -> None:
