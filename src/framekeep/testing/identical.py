@@ -65,7 +65,7 @@ def _frame(walk: Walk, path: Path, a: pd.DataFrame, b: pd.DataFrame) -> None:
     _index(walk, (path, ".index"), a.index, b.index)
     for position in range(a.shape[1]):
         left, right = a.iloc[:, position], b.iloc[:, position]
-        _values(walk, (path, f" column {position} ({a.columns[position]!r})"), left, right)
+        _values(walk, (path, (f" column {position} ", a.columns[position])), left, right)
     _flags_and_attrs(walk, path, a, b)
 
 

@@ -29,9 +29,10 @@ def arrow_differences(a: Any, b: Any) -> list[str]:
     if pt.is_dictionary(a.type):
         # Unused entries and their order are visible, so they count; cutting into chunks may repeat them.
         left, right = (_dictionary(x) for x in (a, b))
-        if len(left) != len(right):
-            return [f"dictionary of {len(left)} values became one of {len(right)}"]
-        _compare(found, left, _all(left), right, _all(right), "dictionary")
+        if left is not None and right is not None:
+            if len(left) != len(right):
+                return [f"dictionary of {len(left)} values became one of {len(right)}"]
+            _compare(found, left, _all(left), right, _all(right), "dictionary")
     for x, y in _aligned(a, b):
         _compare(found, x, _all(x), y, _all(y), "value")
         if found:
@@ -40,9 +41,17 @@ def arrow_differences(a: Any, b: Any) -> list[str]:
 
 
 def _dictionary(column: Any) -> Any:
-    if column.num_chunks > 1:
-        column = column.unify_dictionaries()
-    return column.chunk(0).dictionary if column.num_chunks else pa.array([], column.type.value_type)
+    """Return the entries of a dictionary column as one array; None if Arrow cannot join them."""
+    if not column.num_chunks:
+        return pa.array([], column.type.value_type)
+    first, *others = (chunk.dictionary for chunk in column.chunks)
+    for other in others:
+        if arrow_differences(pa.chunked_array([first]), pa.chunked_array([other])):
+            try:
+                return column.unify_dictionaries().chunk(0).dictionary
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+                return None
+    return first
 
 
 def _all(array: Any) -> Rows:

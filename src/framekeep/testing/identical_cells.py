@@ -25,7 +25,10 @@ import pyarrow as pa
 from framekeep.testing.identical_arrow import arrow_differences
 
 Path: TypeAlias = tuple[Any, ...]
-"""``()`` or ``(parent path, step)``: linked, so that a deep path costs nothing until it is told."""
+"""``()`` or ``(parent path, step)``: linked, so that a deep path costs nothing until it is told.
+
+A step is a text, or a tuple ``(text, value)`` whose value is shown only then.
+"""
 
 Compare: TypeAlias = "Callable[[Walk, Path, Any, Any], bool]"
 
@@ -104,7 +107,7 @@ def _told(path: Path) -> str:
     steps: list[str] = []
     while path:
         path, step = path
-        steps.append(str(step))
+        steps.append(f"{step[0]}({_shown(step[1])})" if isinstance(step, tuple) else str(step))
     shown = steps[::-1] if len(steps) < 20 else [*steps[:-8:-1], " … ", *steps[7::-1]]
     return "".join(shown) or "value"
 
@@ -250,7 +253,7 @@ def _mapping(walk: Walk, path: Path, a: Any, b: Any) -> None:
         return
     for (left, x), (right, y) in zip(a.items(), b.items(), strict=True):
         walk.push((path, " key"), left, right)
-        walk.push((path, f"[{_shown(left)}]"), x, y)
+        walk.push((path, ("", left)), x, y)
     if isinstance(a, collections.defaultdict):
         walk.push((path, ".default_factory"), a.default_factory, b.default_factory)
     elif type(a) is not dict:
@@ -336,6 +339,7 @@ _BY_TYPE: tuple[tuple[type | tuple[type, ...], Callable[[Walk, Path, Any, Any], 
     (np.generic, _scalar),
     (np.ndarray, compare_ndarray),
     (np.dtype, _dtype),
+    (np.busdaycalendar, _parts("weekmask", "holidays")),
     (complex, _complex),
     (decimal.Decimal, _decimal),
     (uuid.UUID, _parts("int", "is_safe")),
