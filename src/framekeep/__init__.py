@@ -1,1 +1,51 @@
-"""Framekeep keeps DataFrames between requests."""
+"""Framekeep keeps DataFrames between requests: shared sessions, versions, instant undo, no pickle.
+
+The names are imported when they are first used, so that ``import framekeep`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from framekeep import errors
+from framekeep.errors import *  # noqa: F403 - the error tree belongs to the public face
+
+if TYPE_CHECKING:
+    from framekeep.config import Settings
+    from framekeep.connect import InMemoryBackend
+    from framekeep.manager import DataManager
+    from framekeep.sessions import SessionBackend, StorageBackend
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "DataManager": "framekeep.manager",
+    "InMemoryBackend": "framekeep.connect",
+    "SessionBackend": "framekeep.sessions",
+    "Settings": "framekeep.config",
+    "StorageBackend": "framekeep.sessions",
+}
+
+__all__ = [
+    "DataManager",
+    "InMemoryBackend",
+    "SessionBackend",
+    "Settings",
+    "StorageBackend",
+    "__version__",
+    "errors",
+]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'framekeep' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

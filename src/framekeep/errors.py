@@ -15,7 +15,8 @@ hold cell values or secrets.
     ├── ConflictError            somebody else was faster: reload and decide
     │   └── SessionExistsError, LockTimeoutError, LeaseLostError
     ├── StorageError             the store needs its operator
-    │   ├── StorageUnavailableError, StorageFullError, StorageReadOnlyError, StorageBusyError
+    │   ├── StorageUnavailableError (BackendStartError), StorageFullError, StorageReadOnlyError,
+    │   ├── StorageBusyError
     │   ├── ForeignStoreError, NewerFormatError, NetworkFilesystemError
     │   └── DamagedError: SessionDamagedError, StoreDamagedError
     ├── ConfigurationError       a setting is wrong: fix it and start again
@@ -178,6 +179,13 @@ class StorageUnavailableError(StorageError):
 
     code = "storage_unavailable"
     retryable = True
+
+
+class BackendStartError(StorageUnavailableError, RuntimeError):
+    """The configured backend could not be started, and falling back is not allowed."""
+
+    code = "backend_start"
+    retryable = False
 
 
 class StorageFullError(StorageError):

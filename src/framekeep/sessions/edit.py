@@ -24,7 +24,8 @@ class Edit:
     exception in the block changes nothing. If somebody else changed the data meanwhile, the exit raises
     ConflictError and stores nothing.
 
-    The frame is changed in place (``df["age"] = ...``, ``df.loc[...] = ...``, ``df.pop("x")``). To put another frame in its place, keep the edit and call ``replace``::
+    The frame is changed in place (``df["age"] = ...``, ``df.loc[...] = ...``, ``df.pop("x")``). To put
+    another frame in its place, keep the edit and call ``replace``::
 
         step = manager.edit(session_id, "drop empty rows")
         with step as df:

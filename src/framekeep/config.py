@@ -1,0 +1,348 @@
+"""Settings: every variable, its unit, what it may be, and where its value came from.
+
+The only module that reads the environment. A wrong value or a contradiction raises ConfigurationError, which
+names the variable and what is allowed; no message and no ``repr`` holds a secret.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, get_args
+
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    SettingsConfigDict,
+)
+
+from framekeep.errors import ConfigurationError
+
+REDIS_SCHEMES = (
+    "redis",
+    "rediss",
+    "unix",
+    "redis+sentinel",
+    "rediss+sentinel",
+    "redis+cluster",
+    "rediss+cluster",
+)
+"""The beginnings a REDIS_URL may have."""
+
+SIGNING_KEY_BYTES = 16
+"""A PICKLE_SIGNING_KEY is at least this long."""
+
+_PASSWORD_IN_URL = re.compile(r"(?<=://)([^/@]*?):[^/]*@")
+_MIB = 1 << 20
+
+Positive = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, le=100 * 366 * 86_400, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRow:
+    """One setting as it is: for ``framekeep config show``.
+
+    Attributes:
+        variable: its name in the environment.
+        value: as text; a secret is ``***`` when set and empty when not.
+        source: ``default``, ``environment``, ``.env``, ``argument``, or ``implied by <variable>``.
+    """
+
+    variable: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One setting as it may be: for the documentation.
+
+    Attributes:
+        name: its name in the environment.
+        default: as it would be written there; empty for none.
+        allowed: what it may be.
+        description: what it does, with its unit.
+    """
+
+    name: str
+    default: str
+    allowed: str
+    description: str
+
+
+class Settings(BaseSettings):
+    """What Framekeep is told from outside: arguments win over the environment, that over ``.env``.
+
+    Raises:
+        ConfigurationError: a value is wrong, an argument is unknown, or two settings contradict each other.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    redis_enabled: bool = Field(
+        False, description="Keep sessions in Redis. `false` and a restart is the rollback."
+    )
+    storage_backend: Literal["redis", "inmemory"] = Field(
+        "inmemory",
+        description="Explicit choice of the backend; must agree with `REDIS_ENABLED` when both are given.",
+    )
+    storage_fallback_to_memory: bool = Field(
+        True, description="If Redis does not answer at the start, go on with the embedded engine and say so."
+    )
+    storage_dir: Path = Field(
+        Path(".framekeep"), description="Directory where the embedded engine keeps its file."
+    )
+
+    redis_url: str = Field(
+        "redis://localhost:6379/0", repr=False, description="Where Redis is; a password in it is never shown."
+    )
+    redis_db: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="Database number; overrides the URL's."
+    )
+    redis_username: str | None = Field(None, description="User name; overrides the URL's.")
+    redis_password: SecretStr | None = Field(None, description="Password; overrides the URL's.")
+    redis_max_connections: Positive = Field(50, description="Connections kept at most, per process.")
+    redis_socket_timeout: Seconds = Field(5.0, description="Seconds to wait for a reply.")
+    redis_socket_connect_timeout: Seconds = Field(5.0, description="Seconds to wait for a connection.")
+    redis_retry_on_timeout: bool = Field(True, description="Ask once more when a reply did not come in time.")
+    redis_health_check_interval: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        30.0, description="Seconds a connection may idle before it is probed; 0 never probes."
+    )
+    redis_session_ttl_seconds: Seconds = Field(
+        3600.0, description="Seconds from the last access of a session to its expiry (every engine)."
+    )
+    redis_lock_ttl_seconds: Annotated[float, Field(gt=0, le=86_400)] = Field(
+        10.0, description="Seconds that a lock's lease lasts (every engine)."
+    )
+    redis_lock_retry_attempts: Annotated[int, Field(ge=0, le=100)] = Field(
+        3, description="How often a lock that is held is tried again (every engine)."
+    )
+    redis_lock_retry_delay_ms: Annotated[float, Field(ge=0, le=60_000)] = Field(
+        100.0,
+        description="Milliseconds before the first retry; doubles each time, with jitter (every engine).",
+    )
+
+    serialization_method: Literal["pyarrow", "pickle"] = Field(
+        "pyarrow",
+        description="`pickle` also keeps cells that have no exact encoding, signed with `PICKLE_SIGNING_KEY`.",
+    )
+    pickle_signing_key: SecretStr | None = Field(
+        None, description="Key that signs pickled cells; what it did not sign is never unpickled."
+    )
+    compression_enabled: bool = Field(True, description="Compress chunks where it pays.")
+    compression_codec: Literal["snappy", "zstd", "gzip", "lz4", "auto"] = Field(
+        "auto",
+        description="Codec of new chunks; `auto` takes the cheapest that pays, per chunk. Any can be read.",
+    )
+    cache_mb: Annotated[int, Field(ge=0)] = Field(
+        512, description="MiB of decoded columns kept in this process; 0 keeps none."
+    )
+
+    max_dataframe_size_mb: Positive = Field(
+        500, description="MiB of data a frame may have; a larger one is refused."
+    )
+    max_upload_size_mb: Positive = Field(50, description="MiB an uploaded file may have.")
+    max_versions: Annotated[int, Field(ge=0)] = Field(
+        5, description="Versions kept per session, the oldest dropped first; 0 keeps none."
+    )
+    temp_ttl_seconds: Seconds = Field(1800.0, description="Seconds that the sheets of an upload are kept.")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Web origins that may call the service, separated by commas."
+    )
+
+    _secret: ClassVar[frozenset[str]] = frozenset({"redis_url", "redis_password", "pickle_signing_key"})
+
+    _sources: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    _allowed: ClassVar[dict[str, str]] = {
+        "storage_dir": "a path",
+        "redis_url": ", ".join(f"{scheme}://…" for scheme in REDIS_SCHEMES),
+        "redis_username": "text",
+        "redis_password": "text",
+        "pickle_signing_key": f"text of at least {SIGNING_KEY_BYTES} bytes",
+        "cors_origins": "origins such as https://app.example.com, or *",
+    }
+
+    def __init__(self, **values: Any) -> None:
+        options = {name for name in values if name.startswith("_")}
+        unknown = sorted(values.keys() - options - type(self).model_fields.keys())
+        if unknown:
+            raise ConfigurationError(f"There is no setting {', '.join(unknown)}. See docs/settings.md.")
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            # From None: pydantic's error would carry the values along.
+            raise ConfigurationError(_explained(type(self), error)) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"The .env file cannot be read: {type(error).__name__}.") from error
+        self._sources = self._where_from(values)
+
+    # --- rules -----------------------------------------------------------------------------------
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(origin.strip() for origin in value.split(",") if origin.strip())
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _known_scheme(cls, value: str) -> str:
+        if value.partition("://")[0] not in REDIS_SCHEMES or "://" not in value:
+            raise ValueError
+        return value
+
+    @field_validator("pickle_signing_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value().encode()) < SIGNING_KEY_BYTES:
+            raise ValueError
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        given = self.model_fields_set
+        if "storage_backend" in given and "redis_enabled" in given:
+            if (self.storage_backend == "redis") != self.redis_enabled:
+                raise ConfigurationError(
+                    f"STORAGE_BACKEND={self.storage_backend} contradicts REDIS_ENABLED="
+                    f"{str(self.redis_enabled).lower()}. Give one of them, or make them agree."
+                )
+        elif self.redis_enabled:
+            self.__dict__["storage_backend"] = "redis"
+        elif self.storage_backend == "redis":
+            self.__dict__["redis_enabled"] = True
+        if self.serialization_method == "pickle" and self.pickle_signing_key is None:
+            raise ConfigurationError(
+                "SERIALIZATION_METHOD=pickle needs PICKLE_SIGNING_KEY, the key that pickled cells are signed "
+                f"with ({self._allowed['pickle_signing_key']}). Set it, or use SERIALIZATION_METHOD=pyarrow."
+            )
+        return self
+
+    # --- values in the units that code uses ------------------------------------------------------
+
+    @property
+    def max_frame_bytes(self) -> int:
+        """Bytes of data a frame may have."""
+        return self.max_dataframe_size_mb * _MIB
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes of decoded columns kept in this process."""
+        return self.cache_mb * _MIB
+
+    @property
+    def pickle_key(self) -> bytes | None:
+        """The signing key when pickled cells are wanted; else None, and they are refused by name."""
+        if self.serialization_method != "pickle" or self.pickle_signing_key is None:
+            return None
+        return self.pickle_signing_key.get_secret_value().encode()
+
+    # --- telling what is set ---------------------------------------------------------------------
+
+    def describe(self) -> list[SettingRow]:
+        """Return each setting with its value and where that came from; secrets are hidden."""
+        return [
+            SettingRow(name.upper(), _shown(getattr(self, name)), self._sources[name])
+            for name in type(self).model_fields
+        ]
+
+    @classmethod
+    def variables(cls) -> Iterator[Variable]:
+        """Yield every setting as it may be, in the order of the documentation."""
+        for name, field in cls.model_fields.items():
+            yield Variable(name.upper(), _shown(field.default), _may_be(cls, name), field.description or "")
+
+    def _where_from(self, values: dict[str, Any]) -> dict[str, str]:
+        env_file = values.get("_env_file", self.model_config.get("env_file"))
+        read = {
+            "argument": values,
+            "environment": EnvSettingsSource(type(self))(),
+            ".env": DotEnvSettingsSource(type(self), env_file=env_file)(),
+        }
+        sources = {
+            name: next((source for source, found in read.items() if name in found), "default")
+            for name in type(self).model_fields
+        }
+        if sources["storage_backend"] == "default" and self.storage_backend == "redis":
+            sources["storage_backend"] = "implied by REDIS_ENABLED"
+        if sources["redis_enabled"] == "default" and self.redis_enabled:
+            sources["redis_enabled"] = "implied by STORAGE_BACKEND"
+        return sources
+
+
+def without_password(url: str) -> str:
+    """Return a URL with its password replaced by ``***``."""
+    return _PASSWORD_IN_URL.sub(r"\1:***@", url)
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case SecretStr():
+            return "***"
+        case bool():
+            return str(value).lower()
+        case tuple():
+            return ",".join(value)
+        case float():
+            return f"{value:g}"
+        case _:
+            return without_password(os.fspath(value) if isinstance(value, Path) else str(value))
+
+
+def _may_be(settings: type[Settings], name: str) -> str:
+    """Return what a setting may be, in words."""
+    if name in settings._allowed:
+        return settings._allowed[name]
+    field = settings.model_fields[name]
+    annotation = field.annotation
+    choices = get_args(annotation)
+    if choices and all(isinstance(choice, str) for choice in choices):
+        return ", ".join(choices)
+    if annotation is bool:
+        return "true, false"
+    number = "a number" if annotation is float else "an integer"
+    return number + _bounds(field, choices)
+
+
+def _bounds(field: FieldInfo, parts: tuple[Any, ...]) -> str:
+    rules = [*field.metadata, *(rule for part in parts for rule in getattr(part, "__metadata__", ()))]
+    words = []
+    for rule in rules:
+        for nested in (rule, *getattr(rule, "metadata", ())):
+            for bound, word in (("ge", "at least"), ("gt", "above"), ("le", "at most")):
+                limit = getattr(nested, bound, None)
+                if limit is not None:
+                    words.append(f"{word} {limit:g}" if limit < 1e6 else f"{word} {limit}")
+    return "".join(f" {word}" for word in dict.fromkeys(words[:1])) + "".join(
+        f", {word}" for word in dict.fromkeys(words[1:])
+    )
+
+
+def _explained(settings: type[Settings], error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors(include_url=False, include_context=False):
+        name = str(problem["loc"][0])
+        given = (
+            "a wrong value" if name in settings._secret else f"the wrong value {str(problem['input'])[:40]!r}"
+        )
+        lines.append(f"{name.upper()} has {given}. Allowed: {_may_be(settings, name)}.")
+    return " ".join(dict.fromkeys(lines))
