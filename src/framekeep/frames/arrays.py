@@ -84,10 +84,10 @@ class Loader:
     def track(self, track: Track, start: int, stop: int, kind: pa.DataType | None = None) -> Filling:
         """Ask for rows ``[start, stop)`` of a track."""
         target = filling(track, start, stop, kind=kind, pickler=self.pickler)
-        if stop > start:
-            first = start // track.step
-            for i, ref in enumerate(track.refs(first, -(-stop // track.step))):
-                self.jobs.append(Job(ref, (first + i) * track.step, target, self.where))
+        first = start // track.step
+        last = -(-stop // track.step) if track.rows else 1
+        for i, ref in enumerate(track.refs(first, last)):
+            self.jobs.append(Job(ref, (first + i) * track.step, target, self.where))
         return target
 
 
@@ -355,7 +355,7 @@ def _encode_string(array: Any, to: Encoding) -> Node:
         data = arrow_of(array)
         track, more = _arrow_track(data, to)
         params |= more
-        size = data.nbytes
+        size = _arrow_bytes(track)
     else:
         cells = array._ndarray
         track = _text_of_objects(cells, to) or layouts.cut_cells(
@@ -400,9 +400,7 @@ def _build_string(node: Node, load: Loader, start: int, stop: int) -> Build:
             if filled.null_count:
                 cells[filled.is_null().to_numpy(zero_copy_only=False)] = missing
             filled = borrowed(cells)
-        array = cls.__new__(cls)
-        array._ndarray, array._dtype = filled, dtype
-        return array
+        return cls._simple_new(filled, dtype)
 
     return of_arrow if node.params["storage"] == "pyarrow" else of_objects
 
@@ -437,7 +435,16 @@ def _kind(node: Node) -> pa.DataType | None:
 def _encode_arrow(array: Any, to: Encoding) -> Node:
     data = arrow_of(array)
     track, params = _arrow_track(data, to)
-    return Node("arrow", len(array), params, (track,), name=str(array.dtype), nbytes=data.nbytes)
+    size = _arrow_bytes(track)
+    return Node("arrow", len(array), params, (track,), name=str(array.dtype), nbytes=size)
+
+
+def _arrow_bytes(track: Track) -> int:
+    """Return the size of the decoded data: not what pyarrow says, which depends on slicing and padding."""
+    refs = track.refs()
+    if track.layout == "text":
+        return sum(ref.aux for ref in refs) + (8 if track.dtype.startswith("large_") else 4) * track.rows
+    return sum(ref.nbytes for ref in refs)
 
 
 def _build_arrow(node: Node, load: Loader, start: int, stop: int) -> Build:

@@ -112,9 +112,11 @@ def _build_index(node: Node, load: Loader, start: int, stop: int) -> Build:
 
     def made() -> pd.Index:
         array = inner()
-        if freq is not None and (whole or stop - start > 0):
-            array._freq = freq
         index: pd.Index = cls._simple_new(array, name=name)
+        if freq is not None and (whole or stop > start):
+            # pandas 3.0 keeps it with the array, 3.1 with the index.
+            owner: Any = array if hasattr(type(array), "_freq") else index
+            owner._freq = freq
         return index
 
     return made

@@ -187,7 +187,9 @@ def cut_arrow(data: pa.ChunkedArray, writer: ChunkWriter, *, where: str) -> Trac
 
         return Piece(parts)
 
-    table = writer.write((piece(a, b) for a, b in _windows(rows, step)), data.nbytes)
+    # An empty array is a chunk too: its dictionary may have values all the same.
+    windows = _windows(rows, step) if rows else iter([(0, 0)] if data.num_chunks else [])
+    table = writer.write((piece(a, b) for a, b in windows), data.nbytes)
     return Track("arrow", str(data.type), rows, step, table)
 
 

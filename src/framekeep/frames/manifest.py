@@ -85,7 +85,10 @@ class Manifest:
 
 def place(label: object) -> str:
     """Return what a column is called in an error."""
-    text = repr(label)
+    try:
+        text = repr(label)
+    except Exception:  # an int of more digits than Python prints, or a label's own repr
+        text = f"of type {type(label).__name__}"
     return f"column {text if len(text) <= 80 else text[:77] + '...'}"
 
 
