@@ -1,0 +1,586 @@
+"""The embedded engine: spaces in one LMDB file of a local directory, shared by all processes of the machine.
+
+A commit is one LMDB write transaction, on disk (fdatasync) before it returns. Expiry has two halves: a
+durable one in the head, and a touched one in a second file that is never synced, so that a read's touch
+costs microseconds and waits for no commit. A touch that moves the expiry by more than a tenth of its ttl
+beyond the durable one, or before it, is written durably as well: a power cut loses no more than that.
+Every stored byte is described in docs/format.md, "The embedded store".
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from math import inf
+from pathlib import Path
+from typing import Any, TypeVar
+
+import lmdb
+
+from framekeep.engines import lmdb_records as records
+from framekeep.engines import lmdb_store
+from framekeep.engines.base import Buffer, Change, Head, Health, SpaceInfo, Visit
+from framekeep.engines.lmdb_records import BLOBS, DUE, HEADS, LOG, META, STAGED, HeadRecord
+from framekeep.errors import (
+    BlobMissing,
+    Conflict,
+    FramekeepError,
+    SessionDamagedError,
+    StorageUnavailableError,
+)
+from framekeep.names import Digest, Space
+
+T = TypeVar("T")
+
+MAP_SIZE = 256 << 20
+STAGED_SECONDS = 3600.0
+"""How long staged blobs of a space without a head are kept for their commit."""
+
+_BATCH_BYTES = 32 << 20  # of a staging transaction: LMDB holds its dirty pages in memory
+_BATCH_SPACES = 64  # of a purging transaction: others wait for its end
+_PAGE_SPACES = 256  # of a listing transaction: a long one keeps pages from being reused
+_DURABLE_TENTH = 0.1
+
+
+class LmdbEngine:
+    """Keep spaces in a local directory.
+
+    Args:
+        directory: made (for this user only) when missing. May be open in any number of processes and
+            engines; not on a network file system.
+        clock: returns seconds since the epoch; must be the same in all processes.
+        durable: whether a commit waits for the disk. Without, a power cut may damage the whole file.
+        map_size: address space to start with, in bytes; it grows when needed.
+
+    Raises:
+        StorageError: of the kind that says what is wrong with the directory or its files.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        clock: Callable[[], float] = time.time,
+        durable: bool = True,
+        map_size: int = MAP_SIZE,
+    ) -> None:
+        self.directory = Path(directory)
+        self._clock = clock
+        self._store: lmdb_store.Store | None = lmdb_store.acquire(
+            self.directory, durable=durable, map_size=map_size
+        )
+
+    # --- heads ----------------------------------------------------------------------------------
+
+    def load(self, space: Space) -> Head | None:
+        """Return the head; None when the space is absent or expired.
+
+        Raises:
+            SessionDamagedError: the head is not what was written.
+        """
+        key, store = records.space_key(space), self._opened()
+
+        def work() -> Head | None:
+            found = _find(store, key)
+            if found is None:
+                return None
+            head, expiry = found
+            now = self._clock()
+            if expiry <= now:
+                return None
+            return Head(head.revision, head.body, None if expiry == inf else expiry - now)
+
+        return store.run(work)
+
+    def commit(self, space: Space, change: Change) -> None:
+        """Make ``change`` as one step, on disk when this returns.
+
+        Raises:
+            Conflict: the space's revision is neither ``expected`` nor already ``change.revision``.
+            BlobMissing: ``keep`` names a blob that is nowhere.
+            SessionDamagedError: the head is not what was written.
+            StorageFullError: there is no room; nothing was stored.
+        """
+        key, store = records.space_key(space), self._opened()
+        store.run(lambda: self._commit(store, key, change), _size(change.blobs) + len(change.body or b""))
+
+    def _commit(self, store: lmdb_store.Store, key: bytes, change: Change) -> None:
+        prefix = records.blob_prefix(key)
+        with _writing(store) as step:
+            now = self._clock()
+            head = step.head(key)
+            live = head if head is not None and step.expiry(key, head, now) > now else None
+            if live is not None and live.revision == change.revision:
+                return
+            if (None if live is None else live.revision) != change.expected:
+                raise Conflict(f"{key.decode()} is not at the expected revision.")
+            if head is not None and live is None:
+                step.free(key, head.expiry)
+                head = None
+            if change.body is None:
+                step.free(key, inf if head is None else head.expiry)
+                return
+            kept = change.blobs if change.keep is None else step.keep(prefix, change.keep, change.blobs)
+            step.put_blobs(prefix, kept)
+            logged = 0 if head is None else head.logged
+            for position, entry in enumerate(change.log, logged):
+                step.txn.put(
+                    records.log_key(prefix, position), records.pack_entry(key, entry), db=store.dbs[LOG]
+                )
+            expiry, epoch = (inf, records.new_epoch()) if head is None else (head.expiry, head.epoch)
+            if change.ttl is not None:
+                expiry, epoch = now + change.ttl, records.new_epoch()
+            new = HeadRecord(change.revision, expiry, epoch, logged + len(change.log), bytes(change.body))
+            step.put_head(key, head, new)
+
+    def touch(self, space: Space, ttl: float) -> bool:
+        """Let the space expire ``ttl`` seconds from now; False when it is absent or expired."""
+        key, store = records.space_key(space), self._opened()
+        done = store.run(lambda: self._touch_lightly(store, key, ttl))
+        return store.run(lambda: self._touch_durably(store, key, ttl)) if done is None else done
+
+    def _touch_lightly(self, store: lmdb_store.Store, key: bytes, ttl: float) -> bool | None:
+        """Touch without the durable file; None when that would not do."""
+        main, touched = _environments(store)
+        # The write lock of the touched file is held while deciding, as purge does: one of the two is first.
+        with touched.begin(write=True) as mine:
+            with main.begin(buffers=True) as txn:
+                raw = txn.get(key, db=store.dbs[HEADS])
+                if raw is None:
+                    return False
+                head = records.unpack_head(key, raw)
+            now = self._clock()
+            if records.effective_expiry(head, mine.get(key)) <= now:
+                return False
+            expiry = now + ttl
+            if not head.expiry <= expiry <= head.expiry + ttl * _DURABLE_TENTH:
+                return None
+            try:
+                mine.put(key, records.pack_touch(head.epoch, expiry))
+            except lmdb.MapFullError as e:
+                raise lmdb_store.TouchedFull from e
+            return True
+
+    def _touch_durably(self, store: lmdb_store.Store, key: bytes, ttl: float) -> bool:
+        with _writing(store) as step:
+            now = self._clock()
+            head = step.head(key)
+            if head is None or step.expiry(key, head, now) <= now:
+                return False
+            step.put_head(key, head, head._replace(expiry=now + ttl, epoch=records.new_epoch()))
+            return True
+
+    # --- blobs ----------------------------------------------------------------------------------
+
+    def stage(self, space: Space, blobs: Mapping[Digest, Buffer]) -> None:
+        """Store blobs ahead of a commit, in transactions of about 32 MiB.
+
+        Raises:
+            StorageFullError: there is no room; some may be stored, to be freed by ``purge``.
+        """
+        key, store = records.space_key(space), self._opened()
+        prefix = records.blob_prefix(key)
+
+        def put(batch: Mapping[Digest, Buffer]) -> None:
+            with _writing(store) as step:
+                now = self._clock()
+                head = step.head(key)
+                if head is not None and step.expiry(key, head, now) <= now:
+                    step.free(key, head.expiry)
+                    head = None
+                step.put_blobs(prefix, batch)
+                if head is None:
+                    deadline = records.pack_time(now + STAGED_SECONDS)
+                    step.txn.put(key, deadline, db=store.dbs[STAGED])
+
+        for batch, size in _batches(blobs):
+            store.run(lambda batch=batch: put(batch), size)  # type: ignore[misc]
+
+    def read(self, space: Space, digests: Sequence[Digest], visit: Visit) -> None:
+        """Call ``visit(i, buffer)`` once for each ``digests[i]``, in order; buffers lie in the map itself.
+
+        Raises:
+            BlobMissing: with every missing digest, before the first visit.
+            BufferError: ``visit`` kept something that still uses the buffer.
+        """
+        prefix, store = records.blob_prefix(records.space_key(space)), self._opened()
+
+        def work() -> OSError | None:
+            main, _ = _environments(store)
+            with main.begin(db=store.dbs[BLOBS], buffers=True) as txn:
+                found = [txn.get(prefix + digest) for digest in digests]
+                missing = [d for d, view in zip(digests, found, strict=True) if view is None]
+                if missing:
+                    raise BlobMissing(missing)
+                for i, view in enumerate(found):
+                    assert view is not None
+                    try:
+                        visit(i, view)
+                    except OSError as e:
+                        return e  # the caller's own, not the store's
+                    view.release()  # what outlives the transaction would read reused pages
+            return None
+
+        failure = store.run(work)
+        if failure is not None:
+            raise failure
+
+    def log(self, space: Space, start: int = 0, stop: int | None = None) -> list[bytes]:
+        """Return log entries ``[start:stop]``, oldest first; empty when absent.
+
+        Raises:
+            SessionDamagedError: an entry is not what was written, or missing.
+        """
+        key, store = records.space_key(space), self._opened()
+        prefix = records.blob_prefix(key)
+
+        def work() -> list[bytes]:
+            main, _ = _environments(store)
+            found = _find(store, key)
+            if found is None or found[1] <= self._clock():
+                return []
+            end = found[0].logged if stop is None else min(stop, found[0].logged)
+            entries: list[bytes] = []
+            with main.begin(db=store.dbs[LOG]) as txn:
+                for position in range(start, end):
+                    raw = txn.get(records.log_key(prefix, position))
+                    if raw is None:
+                        raise records.damaged(key, f"log entry {position}")
+                    entries.append(records.unpack_entry(key, position, raw))
+            return entries
+
+        return store.run(work)
+
+    # --- listing and freeing --------------------------------------------------------------------
+
+    def spaces(self, prefix: str = "") -> Iterator[SpaceInfo]:
+        """Yield the live spaces whose name starts with ``prefix``, those with a damaged head too."""
+        start, wanted = b"", prefix.encode()
+        while True:
+            page, last = self._page(wanted, start)
+            yield from page
+            if last is None:
+                return
+            start = last + b"\0"
+
+    def _page(self, wanted: bytes, start: bytes) -> tuple[list[SpaceInfo], bytes | None]:
+        """Return some spaces from ``start`` on, and the last key looked at; None at the end."""
+        store = self._opened()
+        return store.run(lambda: self._page_of(store, wanted, start))
+
+    def _page_of(
+        self, store: lmdb_store.Store, wanted: bytes, start: bytes
+    ) -> tuple[list[SpaceInfo], bytes | None]:
+        main, touched = _environments(store)
+        now = self._clock()
+        page: list[SpaceInfo] = []
+        with main.begin(buffers=True) as txn, touched.begin() as rows:
+            cursor = txn.cursor(db=store.dbs[HEADS])
+            more = cursor.set_range(max(start, wanted)) if start or wanted else cursor.first()
+            for _ in range(_PAGE_SPACES):
+                if not more:
+                    return page, None
+                key = bytes(cursor.key())
+                if not key.startswith(wanted):
+                    return page, None
+                try:
+                    expiry = records.effective_expiry(records.unpack_head(key, cursor.value()), rows.get(key))
+                except SessionDamagedError:
+                    expiry = inf  # it has to be seen, to be found
+                if expiry > now:
+                    page.append(SpaceInfo(Space(key.decode()), None if expiry == inf else expiry - now))
+                more = cursor.next()
+            return page, key
+
+    def count(self, prefix: str = "") -> int:
+        """Return how many live spaces start with ``prefix``.
+
+        For a whole kind ("session:") or all, looks only at the expired ones that are not yet purged.
+        """
+        kind, colon, rest = prefix.partition(":")
+        if rest or (kind and not colon):
+            return sum(1 for _ in self.spaces(prefix))
+        store, wanted = self._opened(), prefix.encode()
+
+        def work() -> int:
+            main, _ = _environments(store)
+            with main.begin() as txn:
+                cursor, total = txn.cursor(db=store.dbs[META]), 0
+                more = cursor.set_range(records.COUNT + wanted)
+                while more and cursor.key().startswith(records.COUNT + wanted):
+                    total += records.unpack_count(cursor.value())
+                    more = cursor.next()
+            return total - len(self._expired(store, wanted, None))
+
+        return store.run(work)
+
+    def _expired(
+        self, store: lmdb_store.Store, wanted: bytes, limit: int | None
+    ) -> list[tuple[float, bytes]]:
+        """Return (durable expiry, key) of expired spaces, longest expired first."""
+        main, touched = _environments(store)
+        now = self._clock()
+        found: list[tuple[float, bytes]] = []
+        with main.begin() as txn, touched.begin() as rows:
+            for due in txn.cursor(db=store.dbs[DUE]).iternext(values=False):
+                expiry, key = records.unpack_time(due[:8]), due[8:]
+                if expiry > now or (limit is not None and len(found) >= limit):
+                    break
+                if key.startswith(wanted) and _expiry_of(txn, store, key, expiry, rows.get(key)) <= now:
+                    found.append((expiry, key))
+        return found
+
+    def purge(self, prefix: str = "", limit: int = 1000) -> int:
+        """Free at most ``limit`` expired spaces (and abandoned staged blobs); return how many spaces."""
+        store, wanted = self._opened(), prefix.encode()
+        due = store.run(lambda: self._expired(store, wanted, limit))
+        freed = 0
+        for i in range(0, len(due), _BATCH_SPACES):
+            batch = due[i : i + _BATCH_SPACES]
+            freed += store.run(lambda batch=batch: self._free_expired(store, batch))  # type: ignore[misc]
+        left = store.run(lambda: self._abandoned(store, wanted, limit - len(due)))
+        if left:
+            store.run(lambda: self._free_abandoned(store, left))
+        store.run(lambda: _environments(store)[0].reader_check())
+        return freed
+
+    def _free_expired(self, store: lmdb_store.Store, due: Sequence[tuple[float, bytes]]) -> int:
+        freed = 0
+        with _writing(store) as step:
+            now = self._clock()
+            rows = step.hold()
+            for expiry, key in due:
+                # Seen without locks, so looked at again.
+                if step.txn.get(records.due_key(expiry, key), db=store.dbs[DUE]) is None:
+                    continue
+                if _expiry_of(step.txn, store, key, expiry, rows.get(key)) <= now:
+                    step.free(key, expiry)
+                    freed += 1
+        return freed
+
+    def _abandoned(self, store: lmdb_store.Store, wanted: bytes, limit: int) -> list[bytes]:
+        main, _ = _environments(store)
+        now = self._clock()
+        found: list[bytes] = []
+        with main.begin() as txn:
+            for key, deadline in txn.cursor(db=store.dbs[STAGED]):
+                if len(found) >= limit:
+                    break
+                if key.startswith(wanted) and records.unpack_time(deadline) <= now:
+                    found.append(key)
+        return found
+
+    def _free_abandoned(self, store: lmdb_store.Store, keys: Sequence[bytes]) -> None:
+        with _writing(store) as step:
+            now = self._clock()
+            for key in keys:
+                deadline = step.txn.get(key, db=store.dbs[STAGED])
+                if deadline is not None and records.unpack_time(deadline) <= now:
+                    step.free(key, inf)
+
+    # --- the file -------------------------------------------------------------------------------
+
+    def compact(self) -> tuple[int, int]:
+        """Give free space back to the disk; return the file's size in bytes before and after.
+
+        Raises:
+            StorageBusyError: another process has the store open.
+            StorageFullError: there is no room for the second file meanwhile.
+        """
+        return self._opened().compact()
+
+    def sizes(self) -> dict[str, int]:
+        """Return ``file_bytes``, how many of them are in use, and the address space: ``map_bytes``."""
+        store = self._opened()
+
+        def work() -> dict[str, int]:
+            main, _ = _environments(store)
+            info = main.info()
+            with main.begin() as txn:
+                stats = [main.stat(), *(txn.stat(db) for db in store.dbs.values())]
+            page = stats[0]["psize"]
+            used = 2 + sum(s["branch_pages"] + s["leaf_pages"] + s["overflow_pages"] for s in stats)
+            return {
+                "file_bytes": (info["last_pgno"] + 1) * page,
+                "used_bytes": used * page,
+                "map_bytes": info["map_size"],
+            }
+
+        return store.run(work)
+
+    def health(self) -> Health:
+        """Probe the engine; never raises."""
+        start = time.perf_counter()
+        try:
+            sizes = self.sizes()
+        except FramekeepError as e:
+            return Health("lmdb", False, (time.perf_counter() - start) * 1000, str(e))
+        latency = (time.perf_counter() - start) * 1000
+        version = ".".join(map(str, lmdb.version()))
+        return Health(
+            "lmdb", True, latency, None, {"directory": str(self.directory), "lmdb": version, **sizes}
+        )
+
+    def close(self) -> None:
+        """Release the files; the last engine of the process on this directory closes them. Idempotent."""
+        store, self._store = self._store, None
+        if store is not None:
+            lmdb_store.release(store)
+
+    def _opened(self) -> lmdb_store.Store:
+        if self._store is None:
+            raise StorageUnavailableError(f"The engine on {self.directory} is closed.")
+        return self._store
+
+
+# --- one write transaction -----------------------------------------------------------------------
+
+
+class _Step:
+    """The write transaction of one change, with the touched file's when expiry has to be decided."""
+
+    def __init__(self, store: lmdb_store.Store, txn: lmdb.Transaction[bytes]) -> None:
+        self.store = store
+        self.txn = txn
+        self.held: lmdb.Transaction[bytes] | None = None
+
+    def hold(self) -> lmdb.Transaction[bytes]:
+        """Return the touched file's write transaction, begun on first use: no touch until this step ends."""
+        if self.held is None:
+            self.held = _environments(self.store)[1].begin(write=True)
+        return self.held
+
+    def head(self, key: bytes) -> HeadRecord | None:
+        raw = self.txn.get(key, db=self.store.dbs[HEADS])
+        return None if raw is None else records.unpack_head(key, raw)
+
+    def expiry(self, key: bytes, head: HeadRecord, now: float) -> float:
+        """Return when the space expires; if that is about to be decided, touches wait from here on."""
+        return head.expiry if head.expiry > now else records.effective_expiry(head, self.hold().get(key))
+
+    def put_head(self, key: bytes, old: HeadRecord | None, new: HeadRecord) -> None:
+        dbs = self.store.dbs
+        self.txn.put(key, records.pack_head(key, new), db=dbs[HEADS])
+        if old is None:
+            self._add_to_count(key, 1)
+            self.txn.delete(key, db=dbs[STAGED])
+        if old is None or old.expiry != new.expiry:
+            if old is not None and old.expiry != inf:
+                self.txn.delete(records.due_key(old.expiry, key), db=dbs[DUE])
+            if new.expiry != inf:
+                self.txn.put(records.due_key(new.expiry, key), b"", db=dbs[DUE])
+
+    def put_blobs(self, prefix: bytes, blobs: Mapping[Digest, Buffer]) -> None:
+        cursor = self.txn.cursor(db=self.store.dbs[BLOBS])
+        cursor.putmulti(((prefix + digest, blob) for digest, blob in blobs.items()), overwrite=False)
+
+    def keep(
+        self, prefix: bytes, keep: frozenset[Digest], blobs: Mapping[Digest, Buffer]
+    ) -> Mapping[Digest, Buffer]:
+        """Delete the space's blobs that are not in ``keep``; return what of it ``blobs`` has to add."""
+        present: set[bytes] = set()
+        doomed: list[bytes] = []
+        cursor = self.txn.cursor(db=self.store.dbs[BLOBS])
+        if cursor.set_range(prefix):
+            for name in cursor.iternext(values=False):
+                if not name.startswith(prefix):
+                    break
+                digest = name[records.PREFIX_SIZE :]
+                if digest in keep:
+                    present.add(digest)
+                else:
+                    doomed.append(name)
+        wanted = keep - present
+        missing = [digest for digest in wanted if digest not in blobs]
+        if missing:
+            raise BlobMissing(missing)
+        for name in doomed:
+            self.txn.delete(name, db=self.store.dbs[BLOBS])
+        return {digest: blobs[digest] for digest in wanted}
+
+    def free(self, key: bytes, expiry: float) -> None:
+        """Delete a space with all it holds, or what was staged for it; ``expiry`` is its durable one."""
+        dbs, prefix = self.store.dbs, records.blob_prefix(key)
+        if self.txn.delete(key, db=dbs[HEADS]):
+            self._add_to_count(key, -1)
+        if expiry != inf:
+            self.txn.delete(records.due_key(expiry, key), db=dbs[DUE])
+        self.txn.delete(key, db=dbs[STAGED])
+        for name in (BLOBS, LOG):
+            cursor = self.txn.cursor(db=dbs[name])
+            more = cursor.set_range(prefix)
+            while more and cursor.key().startswith(prefix):
+                more = cursor.delete() and bool(cursor.key())
+        if expiry != inf:
+            self.hold().delete(key)
+
+    def _add_to_count(self, key: bytes, n: int) -> None:
+        meta, name = self.store.dbs[META], records.count_key(key)
+        self.txn.put(name, records.pack_count(records.unpack_count(self.txn.get(name, db=meta)) + n), db=meta)
+
+
+@contextmanager
+def _writing(store: lmdb_store.Store) -> Iterator[_Step]:
+    main, _ = _environments(store)
+    txn = main.begin(write=True)
+    step = _Step(store, txn)
+    try:
+        yield step
+        txn.commit()
+        if step.held is not None:
+            step.held.commit()
+        store.settle()
+    finally:
+        # No-ops after a commit.
+        txn.abort()
+        if step.held is not None:
+            step.held.abort()
+
+
+def _environments(store: lmdb_store.Store) -> tuple[lmdb.Environment, lmdb.Environment]:
+    assert store.main is not None
+    assert store.touched is not None
+    return store.main, store.touched
+
+
+def _find(store: lmdb_store.Store, key: bytes) -> tuple[HeadRecord, float] | None:
+    """Return a head and when it expires; it may have."""
+    main, touched = _environments(store)
+    with main.begin(db=store.dbs[HEADS], buffers=True) as txn:
+        raw = txn.get(key)
+        if raw is None:
+            return None
+        head = records.unpack_head(key, raw)
+    with touched.begin() as rows:
+        return head, records.effective_expiry(head, rows.get(key))
+
+
+def _expiry_of(
+    txn: lmdb.Transaction[bytes], store: lmdb_store.Store, key: bytes, durable: float, row: Any
+) -> float:
+    """Return when a space that waits for ``durable`` expires, even if its head cannot be read."""
+    raw = txn.get(key, db=store.dbs[HEADS])
+    if raw is None:
+        return durable
+    try:
+        return records.effective_expiry(records.unpack_head(key, raw), row)
+    except SessionDamagedError:
+        return max(durable, records.touched_expiry(row))
+
+
+def _size(blobs: Mapping[Digest, Buffer]) -> int:
+    return sum(blob.nbytes if isinstance(blob, memoryview) else len(blob) for blob in blobs.values())
+
+
+def _batches(blobs: Mapping[Digest, Buffer]) -> Iterator[tuple[dict[Digest, Buffer], int]]:
+    batch: dict[Digest, Buffer] = {}
+    size = 0
+    for digest, blob in blobs.items():
+        batch[digest] = blob
+        size += blob.nbytes if isinstance(blob, memoryview) else len(blob)
+        if size >= _BATCH_BYTES:
+            yield batch, size
+            batch, size = {}, 0
+    if batch:
+        yield batch, size

@@ -1,0 +1,100 @@
+"""The length of an LMDB file against what its own pages say.
+
+A mapped file that is shorter than its pages kills the process that reads it (SIGBUS), so the length is
+checked before. Reads the two meta pages of LMDB's data format 1 with ordinary file reads.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+
+from framekeep.errors import ForeignStoreError, StoreDamagedError
+
+PAGE_SIZE = 4096
+"""The smallest LMDB page; the real size stands in the file."""
+
+_META = struct.Struct("=16xI4x16xI44x48xQQ")  # magic, page size, last page, transaction
+_MAGIC = 0xBEEFC0DE
+
+
+def needed_size(path: str) -> int:
+    """Return how many bytes the file at ``path`` must have; 0 when it is missing or empty.
+
+    Raises:
+        ForeignStoreError: it is no LMDB file.
+        StoreDamagedError: it ends inside the meta pages.
+    """
+    try:
+        with open(path, "rb") as file:
+            first = file.read(PAGE_SIZE)
+            if not first:
+                return 0
+            if len(first) < _META.size or _META.unpack_from(first)[0] != _MAGIC:
+                raise ForeignStoreError(
+                    f"The file {path} is not a Framekeep store; choose another directory."
+                )
+            page_size = int(_META.unpack_from(first)[1])
+            file.seek(page_size)
+            second = file.read(PAGE_SIZE)
+    except FileNotFoundError:
+        return 0
+    if len(second) < PAGE_SIZE:
+        raise StoreDamagedError(f"The store {path} was cut off: restore it from a backup.")
+    newest = max(_META.unpack_from(first), _META.unpack_from(second), key=lambda meta: int(meta[3]))
+    return (int(newest[2]) + 1) * page_size
+
+
+def refuse_short_file(path: str) -> None:
+    """Raise StoreDamagedError if the file at ``path`` is shorter than its pages.
+
+    Raises:
+        ForeignStoreError: it is no LMDB file.
+    """
+    needed = needed_size(path)
+    if needed and os.stat(path).st_size < needed:
+        fd = os.open(path, os.O_RDWR)
+        try:
+            settle_size(path, fd, needed)
+        finally:
+            os.close(fd)
+
+
+def settle_size(path: str, fd: int, needed: int) -> None:
+    """Make a file that is short only by unused pages at its end long enough.
+
+    LMDB does not write pages that were taken and given back in one transaction, so its files may end
+    before their last page number. Whether that is all is seen by walking the file.
+
+    Raises:
+        StoreDamagedError: pages in use are missing.
+    """
+    size = os.fstat(fd).st_size
+    if size < 2 * PAGE_SIZE or not _unused_beyond(path):
+        raise StoreDamagedError(
+            f"The store {path} was cut off: it has {size} bytes and needs {needed}. Restore it from a backup."
+        )
+    extend(fd, needed)
+
+
+def extend(fd: int, size: int) -> None:
+    """Let the file have at least ``size`` bytes; never shortens it, even against other processes."""
+    try:
+        os.posix_fallocate(fd, size - 1, 1)
+    except OSError:
+        return  # no room now: the next reader walks the file and tries again
+
+
+def _unused_beyond(path: str) -> bool:
+    try:
+        from lmdb import verify
+    except ImportError:
+        return False
+    # More than once: a writer in another process may be half-way through a commit.
+    for _ in range(3):
+        try:
+            if not verify.verify(path, subdir=False):  # type: ignore[no-untyped-call]
+                return True
+        except verify.VerifyError:
+            continue
+    return False

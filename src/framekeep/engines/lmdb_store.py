@@ -1,0 +1,465 @@
+"""The files of an embedded store, opened once per process.
+
+Owns the two LMDB environments (the durable one and the one of touched expiries), the locks between
+processes, map growth, forks, truncation checks and compaction. Knows nothing of heads, blobs or expiry.
+
+Locks, in the order they are taken: gate (this process) -> directory lock (flock: shared while open,
+exclusive while compacting) -> write lock of the durable environment -> write lock of the touched one.
+Only a touch that need not be durable takes the last without the one before.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import lmdb
+
+from framekeep.engines import lmdb_pages as pages
+from framekeep.engines import lmdb_records as records
+from framekeep.engines.filesystems import refuse_network
+from framekeep.engines.lmdb_errors import translated
+from framekeep.engines.lmdb_gate import Gate
+from framekeep.errors import (
+    ConfigurationError,
+    ForeignStoreError,
+    FramekeepError,
+    NewerFormatError,
+    StorageBusyError,
+    StorageError,
+    StorageFullError,
+    StoreDamagedError,
+)
+
+T = TypeVar("T")
+
+FILE = "framekeep.mdb"
+LOCK_FILE = "framekeep.lock"
+COMPACT_FILE = "framekeep.mdb.compact"
+TOUCHED_FILE = "touched-{boot}.mdb"
+
+MAX_READERS = 2048
+TOUCHED_MAP_SIZE = 16 << 20
+BUSY_SECONDS = 5.0
+FORK_SECONDS = 30.0
+
+_MODE = 0o600  # what a session holds is its user's, not every account's on the machine
+_POLL_SECONDS = 0.005
+
+
+class TouchedFull(Exception):
+    """The map of touched expiries is too small; raised by work inside ``Store.run``, handled there."""
+
+
+class Store:
+    """The open files of one directory; one object per process and directory."""
+
+    def __init__(self, directory: Path, *, durable: bool, map_size: int) -> None:
+        self.directory = directory
+        self.path = str(directory / FILE)
+        self.durable = durable
+        self.gate = Gate()
+        self.users = 0
+        self.main: lmdb.Environment | None = None
+        self.touched: lmdb.Environment | None = None
+        self.dbs: dict[bytes, Any] = {}
+        self._map_size = map_size
+        self._touched_map_size = TOUCHED_MAP_SIZE
+        self._lock_fd = -1
+        self._data_fd = -1
+        self._needed = 0
+        self._unusable = ""
+        self._page_size = pages.PAGE_SIZE
+        self._shut_for_fork = False
+
+    # --- running work ---------------------------------------------------------------------------
+
+    def run(self, work: Callable[[], T], need: int = 0) -> T:
+        """Return what ``work`` returns; grow the map and call it again as often as it takes.
+
+        Args:
+            work: opens and ends its own transactions on ``main`` and ``touched``.
+            need: about how many bytes it adds.
+
+        Raises:
+            FramekeepError: never an ``lmdb.Error`` or ``OSError``.
+        """
+        while True:
+            fatal: FramekeepError | None = None
+            self.gate.enter()
+            try:
+                if self.main is None or self.touched is None:
+                    mend: Callable[[], None] = self._reopen
+                else:
+                    self._refuse_cut_file(self.main)
+                    return work()
+            except lmdb.MapFullError:
+                assert self.main is not None
+                mend = self._growing(self.main, need)
+            except TouchedFull:
+                assert self.touched is not None
+                mend = self._growing(self.touched, 0)
+            except lmdb.MapResizedError:
+                mend = self._adopt_sizes
+            except lmdb.PanicError as e:
+                # The environment refuses everything from now on; a new one can go on.
+                mend, fatal = self.close_files, translated(e, self.path)
+                fatal.__cause__ = e
+            except (lmdb.Error, OSError) as e:
+                raise translated(e, self.path) from e
+            finally:
+                self.gate.leave()
+            with self.gate.alone():
+                mend()
+            if fatal is not None:
+                raise fatal
+
+    def _growing(self, env: lmdb.Environment, need: int) -> Callable[[], None]:
+        seen = env.info()["map_size"]
+        return lambda: self._grow(env, seen, need)
+
+    def _grow(self, env: lmdb.Environment, seen: int, need: int) -> None:
+        if env is not self.main and env is not self.touched:
+            return  # closed by somebody else meanwhile
+        if env.info()["map_size"] > seen:
+            return
+        size = _whole_mib(max(2 * seen, seen + 2 * need))
+        try:
+            env.set_mapsize(size)
+        except lmdb.Error as e:
+            # py-lmdb gives the environment up when it cannot map it again.
+            self.close_files()
+            raise StorageFullError(
+                f"The store {self.path}: its map cannot grow from {seen} to {size} bytes of address space; "
+                "raise the limit (ulimit -v) or remove sessions; nothing was stored."
+            ) from e
+        if env is self.main:
+            self._map_size = size
+        else:
+            self._touched_map_size = size
+
+    def _adopt_sizes(self) -> None:
+        for env in (self.main, self.touched):
+            if env is not None:
+                try:
+                    env.set_mapsize(0)
+                except lmdb.Error as e:
+                    self.close_files()
+                    raise translated(e, self.path) from e
+
+    def _refuse_cut_file(self, main: lmdb.Environment) -> None:
+        """Raise StoreDamagedError if the file is shorter than its pages: reading it would kill us."""
+        status = os.fstat(self._data_fd)
+        if status.st_size >= self._needed:
+            info = main.info()
+            self._needed = max(self._needed, (info["last_pgno"] + 1) * self._page_size)
+        if status.st_size < self._needed:
+            pages.settle_size(self.path, self._data_fd, self._needed)
+        if status.st_nlink == 0:
+            raise StoreDamagedError(f"The store {self.path} was deleted or replaced while it was open.")
+
+    def settle(self) -> None:
+        """Give the file the length its last page number says (LMDB leaves out unused pages at the end)."""
+        assert self.main is not None
+        needed = (self.main.info()["last_pgno"] + 1) * self._page_size
+        if os.fstat(self._data_fd).st_size < needed:
+            pages.extend(self._data_fd, needed)
+
+    # --- opening and closing --------------------------------------------------------------------
+
+    def _reopen(self) -> None:
+        if self.main is None or self.touched is None:
+            self.open_files()
+
+    def open_files(self) -> None:
+        """Open the files, creating what is missing; the caller is alone in the gate (or the first).
+
+        Raises:
+            StorageError: of the kind that says what is wrong.
+        """
+        if self._unusable:
+            raise StorageError(self._unusable)
+        self.close_files()
+        try:
+            refuse_network(self.directory)
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock_fd = os.open(self.directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, _MODE)
+            self._lock_shared()
+            pages.refuse_short_file(self.path)
+            self.main = self._open_env(self.path, self._map_size, sync=self.durable, max_dbs=8)
+            self._data_fd = os.open(self.path, os.O_RDWR)
+            self.dbs = self._opened_dbs(self.main)
+            self.main.reader_check()
+            self._needed, self._page_size = 0, self.main.stat()["psize"]
+            self.touched = self._open_touched()
+        except (lmdb.Error, OSError) as e:
+            self.close_files()
+            raise translated(e, self.path if isinstance(e, lmdb.Error) else str(self.directory)) from e
+        except BaseException:
+            self.close_files()
+            raise
+
+    def close_files(self) -> None:
+        """Close the files; the caller is alone in the gate."""
+        for env in (self.main, self.touched):
+            if env is not None:
+                env.close()
+        self.main = self.touched = None
+        self.dbs = {}
+        for fd in (self._data_fd, self._lock_fd):
+            if fd >= 0:
+                os.close(fd)
+        self._data_fd = self._lock_fd = -1
+
+    def _open_env(self, path: str, map_size: int, *, sync: bool, max_dbs: int) -> lmdb.Environment:
+        options: dict[str, Any] = {"lib_version": 0} if _CAN_CHOOSE_FORMAT else {}
+        return lmdb.open(
+            path,
+            map_size=map_size,
+            subdir=False,
+            mode=_MODE,
+            sync=sync,
+            metasync=sync,
+            max_readers=MAX_READERS,
+            max_dbs=max_dbs,
+            **options,
+        )
+
+    def _opened_dbs(self, env: lmdb.Environment) -> dict[bytes, Any]:
+        # A write transaction even to open: py-lmdb keeps no handle that a reading one has opened.
+        with env.begin(write=True) as txn:
+            if txn.stat()["entries"] == 0:
+                self._write_meta(env, txn)
+            self._refuse_others(env, txn)
+            return {name: env.open_db(name, txn=txn, create=False) for name in records.DATABASES}
+
+    def _write_meta(self, env: lmdb.Environment, txn: lmdb.Transaction[bytes]) -> None:
+        for name in records.DATABASES:
+            env.open_db(name, txn=txn)
+        meta = env.open_db(records.META, txn=txn)
+        txn.put(records.META_KIND, records.KIND, db=meta)
+        txn.put(records.META_FORMAT, str(records.FORMAT).encode(), db=meta)
+        txn.put(records.META_WRITER, _library_version().encode(), db=meta)
+
+    def _refuse_others(self, env: lmdb.Environment, txn: lmdb.Transaction[bytes]) -> None:
+        foreign = ForeignStoreError(
+            f"The file {self.path} is an LMDB file that Framekeep did not make; choose another directory."
+        )
+        try:
+            meta = env.open_db(records.META, txn=txn, create=False)
+        except (lmdb.NotFoundError, lmdb.IncompatibleError) as e:
+            raise foreign from e
+        if txn.get(records.META_KIND, db=meta) != records.KIND:
+            raise foreign
+        stored = txn.get(records.META_FORMAT, b"", db=meta)
+        if not stored.isdigit():
+            raise StoreDamagedError(f"The store {self.path} does not say which format it has.")
+        if int(stored) > records.FORMAT:
+            writer = txn.get(records.META_WRITER, b"?", db=meta).decode(errors="replace")
+            raise NewerFormatError(
+                f"The store {self.path} has format {int(stored)}, made by Framekeep {writer}; this version, "
+                f"{_library_version()}, reads up to format {records.FORMAT}: upgrade it."
+            )
+
+    def _open_touched(self) -> lmdb.Environment:
+        """Open the file of touched expiries: never synced, so it counts only until the machine restarts."""
+        boot = _boot_id()
+        path = self.directory / TOUCHED_FILE.format(boot=boot or "unknown")
+        for other in self.directory.glob(TOUCHED_FILE.format(boot="*") + "*"):
+            if not other.name.startswith(path.name):
+                other.unlink(missing_ok=True)
+        sync = boot is None  # nothing tells a restart here, so it has to be durable
+        try:
+            pages.refuse_short_file(str(path))
+            return self._open_env(str(path), self._touched_map_size, sync=sync, max_dbs=0)
+        except (lmdb.InvalidError, lmdb.VersionMismatchError, lmdb.CorruptedError, StoreDamagedError):
+            # It holds nothing that may not be lost.
+            path.unlink(missing_ok=True)
+            return self._open_env(str(path), self._touched_map_size, sync=sync, max_dbs=0)
+
+    def _lock_shared(self) -> None:
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                fcntl.flock(self._lock_fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise StorageBusyError(
+                        f"The store {self.path} is being compacted by another process; try again."
+                    ) from None
+                time.sleep(_POLL_SECONDS)
+            else:
+                return
+
+    # --- compaction -----------------------------------------------------------------------------
+
+    def compact(self) -> tuple[int, int]:
+        """Rewrite the file without its free pages; return its size in bytes before and after.
+
+        Waits for what this process is doing. A crash at any instant leaves the old file or the new one.
+
+        Raises:
+            StorageBusyError: another process has the store open.
+            StorageFullError: there is no room for the second file meanwhile.
+        """
+        with self.gate.alone():
+            try:
+                self.close_files()
+                return self._compact_alone()
+            except (lmdb.Error, OSError) as e:
+                raise translated(e, self.path) from e
+            finally:
+                self.close_files()
+                self.open_files()
+
+    def _compact_alone(self) -> tuple[int, int]:
+        self._lock_fd = os.open(self.directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, _MODE)
+        try:
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StorageBusyError(
+                f"The store {self.path} is open in another process; stop the others, then compact it."
+            ) from None
+        pages.refuse_short_file(self.path)
+        before = os.stat(self.path).st_size
+        copy = str(self.directory / COMPACT_FILE)
+        fd = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _MODE)
+        try:
+            env = self._open_env(self.path, self._map_size, sync=self.durable, max_dbs=8)
+            try:
+                self._opened_dbs(env)
+                env.copyfd(fd, compact=True)
+            finally:
+                env.close()
+            os.fsync(fd)
+        except BaseException:
+            os.unlink(copy)
+            raise
+        finally:
+            os.close(fd)
+        os.replace(copy, self.path)
+        directory = os.open(self.directory, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+        return before, os.stat(self.path).st_size
+
+    # --- forks ----------------------------------------------------------------------------------
+
+    def before_fork(self) -> None:
+        """Close the files, so that the child inherits none: LMDB forbids their use there, even closing.
+
+        Both sides open them again at the next call. When a call does not end in time, or the fork happens
+        inside one, the child's copy is given up.
+        """
+        self._shut_for_fork = self.gate.shut(timeout=FORK_SECONDS)
+        if self._shut_for_fork:
+            self.close_files()
+
+    def after_fork_in_parent(self) -> None:
+        """Let the parent go on."""
+        if self._shut_for_fork:
+            self.gate.open()
+
+    def after_fork_in_child(self) -> None:
+        """Start with fresh locks; nobody but this thread exists here."""
+        if not self._shut_for_fork:
+            _graveyard.extend((self.main, self.touched))
+            self.main = self.touched = None
+            self._unusable = (
+                f"The process was forked inside a call on the store {self.path}: the child cannot use it. "
+                "Fork elsewhere, or start children with spawn."
+            )
+        self.gate = Gate()
+
+
+# --- one store per process and directory ---------------------------------------------------------
+
+_graveyard: list[lmdb.Environment | None] = []
+_stores: dict[str, Store] = {}
+_registry = threading.Lock()
+
+
+def acquire(directory: Path, *, durable: bool, map_size: int) -> Store:
+    """Return the process's store for ``directory``, opened; pair with ``release``.
+
+    Raises:
+        ConfigurationError: it is open here with another ``durable``.
+        StorageError: of the kind that says what is wrong.
+    """
+    key = os.path.realpath(directory)
+    with _registry:
+        store = _stores.get(key)
+        if store is None:
+            store = Store(Path(key), durable=durable, map_size=map_size)
+            store.open_files()
+            _stores[key] = store
+        elif store.durable != durable:
+            raise ConfigurationError(
+                f"The store in {directory} is open in this process with durable={store.durable} already."
+            )
+        store.users += 1
+        return store
+
+
+def release(store: Store) -> None:
+    """Give up one use; the last one closes the files."""
+    with _registry:
+        store.users -= 1
+        if store.users == 0:
+            _stores.pop(str(store.directory), None)
+            with store.gate.alone():
+                store.close_files()
+
+
+def _before_fork() -> None:
+    _registry.acquire()
+    for store in _stores.values():
+        store.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for store in _stores.values():
+        store.after_fork_in_parent()
+    _registry.release()
+
+
+def _after_fork_in_child() -> None:
+    global _registry
+    _registry = threading.Lock()
+    for store in _stores.values():
+        store.after_fork_in_child()
+
+
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+)
+
+
+def _boot_id() -> str | None:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() or None
+    except OSError:
+        return None
+
+
+def _library_version() -> str:
+    try:
+        return version("framekeep")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _whole_mib(size: int) -> int:
+    return -(-size >> 20) << 20
+
+
+_CAN_CHOOSE_FORMAT = int(lmdb.__version__.split(".")[0]) >= 3
+"""From py-lmdb 3 a new file may have LMDB 1.0's format; ours stay readable by every LMDB 0.9."""

@@ -1,0 +1,51 @@
+"""The contract of an engine, as a test class to subclass.
+
+    class TestMyEngine(EngineContract):
+        def make_engine(self, clock):
+            return MyEngine(self.directory, clock=clock)
+
+Each test has one engine in ``self.engine``, a clock in ``self.clock`` and an empty directory in
+``self.directory``. ``contract_failures`` runs the same tests without pytest, to test the contract itself.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from framekeep.testing.contract_blobs import BlobContract
+from framekeep.testing.contract_expiry import ExpiryContract
+from framekeep.testing.contract_heads import HeadContract
+from framekeep.testing.contract_sharing import SharingContract
+
+__all__ = ["EngineContract", "contract_failures"]
+
+
+class EngineContract(HeadContract, BlobContract, ExpiryContract, SharingContract):
+    """Every test an engine has to pass; subclass it as ``TestSomething`` and give ``make_engine``."""
+
+
+def contract_failures(contract: type[EngineContract]) -> dict[str, BaseException]:
+    """Run every test of ``contract`` and return what failed: test name -> exception. Skipped is not failed."""
+    failures: dict[str, BaseException] = {}
+    for name in sorted(n for n in dir(contract) if n.startswith("test_")):
+        directory = Path(tempfile.mkdtemp())
+        case = contract()
+        try:
+            case.start(directory)
+            try:
+                getattr(case, name)()
+            finally:
+                case.stop()
+        except pytest.skip.Exception:
+            continue
+        except Exception as e:
+            failures[name] = e
+        except pytest.fail.Exception as e:
+            failures[name] = e
+        finally:
+            shutil.rmtree(directory)
+    return failures
