@@ -24,8 +24,8 @@ from framekeep.frames.layouts import Filling, filling
 from framekeep.frames.node import Node, Ref, Track
 from framekeep.frames.writing import ChunkWriter
 
-# Arrays are made by the constructors pandas itself uses for parts it knows to be valid: the public ones look at
-# every value again, and cast some. The stubs do not have them.
+# Arrays are made by the constructors pandas itself uses for parts it knows to be valid: the public ones look
+# at every value again, and cast some. The stubs do not have them.
 _Categorical: Any = pd.Categorical
 _CategoricalDtype: Any = pd.CategoricalDtype
 _DatetimeArray: Any = pd.arrays.DatetimeArray
@@ -300,9 +300,9 @@ def _build_interval(node: Node, load: Loader, start: int, stop: int) -> Build:
 def _encode_sparse(array: Any, to: Encoding) -> Node:
     inner = encode(array.sp_values, to.at(f"{to.where}, stored values"))
     index: Any = array.sp_index
-    if type(index) is sparse.IntIndex:
+    if type(index) is _IntIndex:
         kind, places = "integer", [index.indices]
-    elif type(index) is sparse.BlockIndex:
+    elif type(index) is _BlockIndex:
         kind, places = "block", [index.blocs, index.blengths]
     else:
         raise to.refuse(f"Sparse with {type(index).__name__}")

@@ -23,9 +23,11 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from pandas.api.internals import create_dataframe_from_blocks
+from pandas.api import internals  # type: ignore[attr-defined]  # the stubs lack it
 
 from framekeep.frames.node import Node
+
+_frame_of: Any = internals.create_dataframe_from_blocks
 
 _WIDE: Final = 64
 """Wider frames are handed out in one block a dtype: pandas warns of fragmentation above 100 blocks."""
@@ -132,10 +134,8 @@ def origin(values: Any) -> Node | None:
 
 
 def _pin() -> Any:
-    frame = create_dataframe_from_blocks(
-        [(np.zeros((1, 0)), np.array([0]))], index=pd.RangeIndex(0), columns=pd.RangeIndex(1)
-    )
-    return frame._mgr.blocks[0]  # type: ignore[attr-defined]
+    frame = _frame_of([(np.zeros((1, 0)), np.array([0]))], index=pd.RangeIndex(0), columns=pd.RangeIndex(1))
+    return frame._mgr.blocks[0]
 
 
 _PIN: Final = _pin()
@@ -151,15 +151,17 @@ def assemble(
         copy: True: copy them all now, into one block a dtype.
     """
     if copy or len(columns) > _WIDE:
-        return create_dataframe_from_blocks(list(_gathered(columns)), index=index, columns=labels)
+        gathered: pd.DataFrame = _frame_of(list(_gathered(columns)), index=index, columns=labels)
+        return gathered
     blocks = [
         (values.reshape(1, -1) if type(values) is np.ndarray else values, np.array([i], dtype=np.intp))
         for i, values in enumerate(columns)
     ]
-    frame = create_dataframe_from_blocks(blocks, index=index, columns=labels)
-    for block in frame._mgr.blocks:  # type: ignore[attr-defined]
+    frame: Any = _frame_of(blocks, index=index, columns=labels)
+    for block in frame._mgr.blocks:
         block.refs.add_reference(_PIN)
-    return frame
+    borrowing: pd.DataFrame = frame
+    return borrowing
 
 
 def _gathered(columns: Sequence[Any]) -> Iterator[tuple[Any, np.ndarray[Any, Any]]]:
@@ -179,7 +181,7 @@ def _gathered(columns: Sequence[Any]) -> Iterator[tuple[Any, np.ndarray[Any, Any
 
 def column_arrays(frame: pd.DataFrame) -> Iterator[Any]:
     """Yield each column's array (numpy or extension), not copied."""
-    manager = frame._mgr  # type: ignore[attr-defined]
+    manager = frame._mgr
     blocks, block_of, place_of = manager.blocks, manager.blknos, manager.blklocs
     for i in range(len(block_of)):
         yield blocks[block_of[i]].iget(place_of[i])

@@ -120,7 +120,7 @@ class FrameCodec:
         size = index.nbytes + axis.nbytes + sum(node.nbytes for node in nodes)
         self._check_bytes(size)
         digest = writer.put(manifest_bytes(index, axis, nodes, attrs, unique))
-        manifest = Manifest(digest, len(data), data.columns.view(), index, axis, nodes, attrs, unique)  # type: ignore[arg-type]
+        manifest = Manifest(digest, len(data), data.columns.view(), index, axis, nodes, attrs, unique)
         self._cache.put(digest, manifest, _manifest_cost(manifest))
         return Encoded(manifest, writer.blobs, writer.staged)
 
@@ -132,7 +132,8 @@ class FrameCodec:
         if self._limit is not None and size > self._limit:
             raise DataFrameTooLargeError(
                 f"The frame has {size / 1e6:,.1f} MB of data; at most {self._limit / 1e6:,.1f} MB are "
-                "accepted (MAX_DATAFRAME_SIZE_MB). Nothing was stored: raise the limit, or drop columns or rows."
+                "accepted (MAX_DATAFRAME_SIZE_MB). Nothing was stored: raise the limit, or drop columns "
+                "or rows."
             )
 
     # --- reading --------------------------------------------------------------------------------
@@ -281,7 +282,7 @@ class FrameCodec:
         if manifest.attrs is not None:
             frame.attrs = arrays.undump(manifest.attrs, self._pickler)
         if manifest.unique_labels and labels is manifest.columns:
-            frame.flags.allows_duplicate_labels = False
+            frame = frame.set_flags(allows_duplicate_labels=False)
         return frame
 
     def _index(self, read: Reader, manifest: Manifest, start: int, stop: int) -> pd.Index:
@@ -289,14 +290,14 @@ class FrameCodec:
         whole = start == 0 and stop == manifest.rows
         cached: pd.Index | None = self._cache.get(node.key)
         if cached is not None:
-            return cached.view() if whole else cached[start:stop]  # type: ignore[return-value]
+            return cached.view() if whole else cached[start:stop]
         loader = Loader(self._pickler, where="index")
         index: pd.Index = self._made(
             read, loader, self._guarded(loader, axes.build, node, start, stop), "index"
         )
         if whole:
             self._cache.put(node.key, index, node.nbytes)
-            return index.view()  # type: ignore[return-value]
+            return index.view()
         return index
 
     def _guarded(self, loader: Loader, build: Any, node: Node, *window: int) -> Callable[[], Any]:
@@ -357,7 +358,11 @@ def _places(labels: pd.Index, wanted: Sequence[Hashable] | None) -> Sequence[int
     places: list[int] = []
     for label in wanted:
         try:
-            found = labels.get_indexer_for([label]) if not isinstance(label, tuple) else _tuple(labels, label)
+            found = (
+                labels.get_indexer_for(pd.Index([label]))
+                if not isinstance(label, tuple)
+                else _tuple(labels, label)
+            )
         except (TypeError, ValueError) as error:
             raise UnknownColumnError(f"The frame has no {place(label)}.") from error
         hits = [int(i) for i in found if i >= 0]

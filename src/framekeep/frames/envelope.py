@@ -132,4 +132,4 @@ def _widened(payload: memoryview, tag: int, nbytes: int) -> memoryview:
     if tag & 0x30 or narrow >= wide or len(payload) * wide != nbytes * narrow:
         raise SessionDamagedError(f"a stored chunk has a wrong length for its tag {tag}")
     numbers = np.frombuffer(payload, f"<i{narrow}").astype(f"<i{wide}")
-    return memoryview(numbers.view("u1"))
+    return numbers.view("u1").data

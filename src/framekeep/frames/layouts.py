@@ -26,7 +26,7 @@ from framekeep.names import Buffer
 
 NumpyArray = np.ndarray[Any, Any]
 
-_TEXT_TYPES: Final = {
+_TEXT_TYPES: Final[dict[str, tuple[Any, np.dtype[Any]]]] = {
     "string": (pa.string(), np.dtype("<i4")),
     "large_string": (pa.large_string(), np.dtype("<i8")),
     "binary": (pa.binary(), np.dtype("<i4")),
@@ -53,7 +53,7 @@ def cut_raw(array: NumpyArray, writer: ChunkWriter) -> Track:
 
     def piece(start: int, end: int) -> Piece:
         def parts() -> tuple[Buffer]:
-            return (memoryview(np.ascontiguousarray(array[start:end]).view("u1")),)
+            return (np.ascontiguousarray(array[start:end]).view("u1").data,)
 
         return Piece(parts, integers)
 
@@ -92,9 +92,9 @@ def cut_text(data: pa.ChunkedArray | pa.Array, writer: ChunkWriter) -> Track | N
 
         def parts() -> list[Buffer]:
             ends = (offsets[start + 1 : end + 1] - offset_type.type(first)).astype("<u4")
-            found: list[Buffer] = [memoryview(ends.view("u1")), content[first:last]]
+            found: list[Buffer] = [ends.view("u1").data, content[first:last]]
             if valid is not None and not valid[start:end].all():
-                found.append(memoryview(np.packbits(valid[start:end], bitorder="little")))
+                found.append(np.packbits(valid[start:end], bitorder="little").data)
             return found
 
         return Piece(parts, aux=last - first)

@@ -23,7 +23,7 @@ from framekeep.names import Digest
 
 _KINDS: Final = (pd.DataFrame, pd.Series, pd.Index)
 _LENGTHS: Final = struct.Struct("<BIII")
-"""Kind, and the lengths of the name, of the manifest and of the chunk area (chunks: digest, length, bytes)."""
+"""Kind, and the lengths of the name, of the manifest and of the chunks."""
 _CHUNK: Final = struct.Struct("<16sI")
 _FRAME, _SERIES, _INDEX, _ARRAY = range(4)
 
