@@ -6,6 +6,7 @@ Results go to stdout (one JSON document with ``--json``), everything else to std
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.table import Table
 
-    from framekeep import DataManager, Settings
+    from framekeep.config import Settings
+    from framekeep.manager import DataManager
 
 STORE_FILE = "framekeep.mdb"
 SHARED_HELP = "Also, anywhere on the line: --storage-dir DIR, --json, --debug."
@@ -78,7 +80,7 @@ class Run:
         Raises:
             ConfigurationError: naming the variable that is wrong.
         """
-        from framekeep import Settings
+        from framekeep.config import Settings
 
         if self.storage_dir is None:
             return Settings()
@@ -94,7 +96,7 @@ class Run:
         Raises:
             NoStoreError: when there is none and ``create`` is false.
         """
-        from framekeep import DataManager
+        from framekeep.manager import DataManager
 
         settings = self.settings()
         if not create and not settings.redis_enabled:
@@ -190,9 +192,19 @@ def plain(value: Any) -> Any:
         return dict(value)
     if isinstance(value, set | frozenset | tuple):
         return list(value)
+    return cell(value)
+
+
+def cell(value: Any) -> Any:
+    """Return a cell or label for JSON: missing is null, and what JSON does not have is text."""
     if hasattr(value, "item"):  # numpy scalars
-        return value.item()
-    return str(value)
+        value = value.item()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    text = str(value)
+    if text in ("nan", "NaT", "<NA>"):
+        return None
+    return value if isinstance(value, float) and math.isfinite(value) else text
 
 
 def size(count: float) -> str:

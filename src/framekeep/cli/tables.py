@@ -150,7 +150,8 @@ def _read_csv(path: Path, options: CsvOptions, suffix: str, step: Step) -> Loade
         raise UnusableFileError(f"The delimiter must be one character, not {delimiter!r}.")
     parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
     reading = csv.ReadOptions(encoding=options.encoding)
-    with csv.open_csv(path, read_options=reading, parse_options=parse) as head:
+    one_by_one = csv.ReadOptions(encoding=options.encoding, use_threads=False)  # so that errors name the row
+    with csv.open_csv(path, read_options=one_by_one, parse_options=parse) as head:
         names = head.schema.names
     if len(names) == 1:
         _check_delimiter(path, names[0], delimiter)
@@ -169,7 +170,6 @@ def _read_csv(path: Path, options: CsvOptions, suffix: str, step: Step) -> Loade
             raise UnusableFileError(
                 f"{path} is not {options.encoding} text. Say what it is, for example --encoding latin-1."
             ) from error
-        one_by_one = csv.ReadOptions(encoding=options.encoding, use_threads=False)  # knows the row
         csv.read_csv(path, read_options=one_by_one, parse_options=parse, convert_options=converting)
         raise
     step(0.5, f"Finding types in {path.name}")
