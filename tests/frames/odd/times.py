@@ -86,27 +86,9 @@ add(
 # --- periods ---
 
 PERIODS = [
-    "Y-DEC",
-    "Y-JUN",
-    "Q-DEC",
-    "Q-FEB",
-    "M",
-    "W-SUN",
-    "W-WED",
-    "D",
-    "h",
-    "min",
-    "s",
-    "ms",
-    "us",
-    "ns",
-    "3D",
-    "2h",
-    "15min",
-    "2M",
-    "2Y-MAR",
-    "5W-MON",
-    "30s",
+    word
+    for line in ("Y-DEC Y-JUN Q-DEC Q-FEB M W-SUN W-WED D h min s ms us ns 3D 2h 15min 2M 2Y-MAR 5W-MON 30s",)
+    for word in line.split()
 ]
 for _freq in PERIODS:
     add_column(
@@ -129,51 +111,13 @@ add(
 # --- frequencies of an index ---
 
 ALIASES = [
-    "D",
-    "2D",
-    "7D",
-    "-1D",
-    "h",
-    "90min",
-    "min",
-    "s",
-    "ms",
-    "us",
-    "ns",
-    "B",
-    "C",
-    "W",
-    "W-WED",
-    "2W-FRI",
-    "ME",
-    "MS",
-    "3ME",
-    "BME",
-    "BMS",
-    "CBME",
-    "CBMS",
-    "SME",
-    "SMS",
-    "SME-10",
-    "SMS-20",
-    "QE",
-    "QS",
-    "QE-FEB",
-    "QS-NOV",
-    "BQE",
-    "BQS",
-    "BQE-JAN",
-    "YE",
-    "YS",
-    "YE-JUN",
-    "YS-APR",
-    "BYE",
-    "BYS",
-    "BYE-MAR",
-    "bh",
-    "cbh",
-    "WOM-2TUE",
-    "LWOM-FRI",
+    word
+    for line in (
+        "D 2D 7D -1D h 90min min s ms us ns B C W W-WED 2W-FRI ME MS 3ME BME BMS CBME CBMS SME SMS",
+        "SME-10 SMS-20 QE QS QE-FEB QS-NOV BQE BQS BQE-JAN YE YS YE-JUN YS-APR BYE BYS BYE-MAR bh",
+        "cbh WOM-2TUE LWOM-FRI",
+    )
+    for word in line.split()
 ]
 
 FREQS: dict[str, Callable[[], Any]] = {alias: partial(lambda a: a, alias) for alias in ALIASES}
