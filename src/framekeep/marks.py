@@ -223,7 +223,7 @@ def _decode_rows(layout: int, numbers: Rows, first: int) -> Rows:
     if layout != _RUNS or len(numbers) % 2 == 0:
         raise ValueError("unknown layout of marks")
     gaps, lengths = numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :] + 1
-    if int(lengths.sum()) > 1 << 40 or (lengths < 1).any():
+    if int(lengths.sum()) > 1 << 31 or (lengths < 1).any():
         raise ValueError("impossible run of marks")
     ends = np.cumsum(lengths)
     shifts = np.concatenate(([0], np.cumsum(gaps)))

@@ -1,6 +1,6 @@
 """What a third party needs to prove an engine: the contract, the state machine, faults and a clock.
 
-``EngineContract`` and ``engine_machine`` need pytest and Hypothesis: ``pip install 'framekeep[dev]'``.
+``BackendContract`` does the same for a backend. It, ``EngineContract`` and ``engine_machine`` need pytest and Hypothesis: ``pip install 'framekeep[dev]'``.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from framekeep.testing.clock import ManualClock
 from framekeep.testing.faults import FailAt, FlippedByte, InjectedFault, LostReply, VanishedBlob
 
 if TYPE_CHECKING:
+    from framekeep.testing.backend import BackendContract
     from framekeep.testing.contract import EngineContract, contract_failures
     from framekeep.testing.machine import engine_machine
 
 __all__ = [
+    "BackendContract",
     "EngineContract",
     "FailAt",
     "FlippedByte",
@@ -28,6 +30,7 @@ __all__ = [
 ]
 
 _NEEDS_DEV = {
+    "BackendContract": "framekeep.testing.backend",
     "EngineContract": "framekeep.testing.contract",
     "contract_failures": "framekeep.testing.contract",
     "engine_machine": "framekeep.testing.machine",
