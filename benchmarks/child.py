@@ -13,18 +13,19 @@ import select
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from ctypes import CDLL
 from pathlib import Path
 from time import perf_counter
 from typing import Any, cast
 
-import framekeep.manager
 import lmdb
 import pandas as pd
 import psutil  # type: ignore[import-untyped]
 import pyarrow as pa
 import pyarrow.parquet  # the Parquet design must not pay for its import
 
+import framekeep.manager
 from benchmarks.baselines import FileBlobs, ParquetStore, PickleStore
 from benchmarks.frames import data_bytes, mixed
 from framekeep import DataManager, Settings
@@ -154,7 +155,10 @@ def used_bytes(*, store: str) -> dict[str, Any]:
         with lmdb.open(place, subdir=subdir, readonly=True, create=False, max_dbs=64) as env:
             with env.begin() as txn:
                 names = [bytes(key) for key, _ in txn.cursor()]
-            tables = [env.open_db(name, create=False) for name in names]
+            tables = []
+            for name in names:
+                with suppress(lmdb.IncompatibleError):  # a plain value beside the tables
+                    tables.append(env.open_db(name, create=False))
             with env.begin() as txn:
                 stats = [env.stat(), *(txn.stat(table) for table in tables)]
             pages = sum(s["branch_pages"] + s["leaf_pages"] + s["overflow_pages"] for s in stats)

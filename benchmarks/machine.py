@@ -40,7 +40,7 @@ class Floors:
         frame_bytes: bytes of the frame's data.
         column_bytes: bytes of one float64 column.
         fdatasync: writing 4 KiB into a file and one fdatasync.
-        copy_frame: copying the frame's bytes into memory touched for the first time.
+        copy_frame: copying the frame's bytes into memory touched before.
         compare_frame: comparing the frame's bytes with equal ones.
         hash_frame: BLAKE3 of the frame's bytes, one thread.
         check_frame: XXH3-64 of the frame's bytes.
@@ -94,7 +94,7 @@ def floors(directory: Path, frame_bytes: int, rows: int) -> Floors:
             write_frame=best(lambda: write(data), repeats),
             read_frame=best(read, repeats),
             write_column=best(lambda: write(column), 9),
-            copy_frame=best(lambda: np.copyto(np.empty_like(data), data), repeats),
+            copy_frame=best(lambda: np.copyto(other, data), repeats),
             compare_frame=best(
                 lambda: np.array_equal(data[: words * 8].view("u8"), other[: words * 8].view("u8")), repeats
             ),

@@ -49,7 +49,7 @@ def warm(arena: Arena, rows: int) -> None:
         ],
         arena.rounds(rows),
     )
-    limit = Floor("copy of the frame's bytes", arena.floor(rows).copy_frame)
+    limit = Floor("memcpy of the frame's bytes", arena.floor(rows).copy_frame)
     deep = figures["deep"]
     bar = Bar(2.0)
     add = arena.add

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Competitor:
     """
 
     name: str
-    run: Callable[[object], object]
+    run: Callable[[Any], object]
     prepare: Callable[[int], object] = lambda _: None
     restore: Callable[[object], object] = lambda _: None
     rounds: int | None = None

@@ -93,11 +93,11 @@ def edit(arena: Arena, rows: int) -> None:
         after["f0"] = values(0)
         return after
 
-    def assign(new: object) -> None:
+    def assign(new: Any) -> None:
         with manager.edit(sessions["set"], "new values") as df:
             df["f0"] = new
 
-    def assign_some(value: object) -> None:
+    def assign_some(value: Any) -> None:
         with manager.edit(sessions["loc"], "new values") as df:
             df.loc[mask, "f0"] = value
 
@@ -180,7 +180,7 @@ def edit_kinds(arena: Arena, rows: int) -> None:
     session = manager.create_session(arena.frame(rows), "mixed.csv")
 
     def assign(column: str) -> Callable[[object], None]:
-        def run(new: object) -> None:
+        def run(new: Any) -> None:
             with manager.edit(session, "new values") as df:
                 df[column] = new
 
@@ -259,7 +259,7 @@ def _design(
     delete: Callable[[str], None],
     prepare: Callable[[int], object],
 ) -> Competitor:
-    return Competitor(name, lambda frame: make("new", frame), prepare, lambda _: delete("new"))  # type: ignore[arg-type]
+    return Competitor(name, lambda frame: make("new", frame), prepare, lambda _: delete("new"))
 
 
 def _same(found: pd.DataFrame, wanted: pd.DataFrame) -> None:
