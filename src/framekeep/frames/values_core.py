@@ -8,7 +8,7 @@ stack), shared and cyclic parts, and the checks against malformed bytes. Knows n
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Protocol
 
@@ -21,6 +21,13 @@ BACK_REFERENCE: Final = 0x1C
 PICKLED: Final = 0x7F
 MAX_SET_DEPTH: Final = 16
 """Sets within sets are the one thing encoded recursively (their order comes from the encoded elements)."""
+
+MAX_DEPTH: Final = 100
+"""How deep kinds nest that CPython or NumPy free recursively: 100,000 nested deques crash the interpreter."""
+
+MAX_KEY_DEPTH: Final = 200
+MAX_KEY_PARTS: Final = 1_000_000
+"""Bounds of what is hashed: the hash of a tuple visits all it holds, recursively and without a memory."""
 
 _INT64 = struct.Struct("<q")
 _FLOAT64 = struct.Struct("<d")
@@ -62,6 +69,23 @@ def exactly(parts: list[Any], count: int) -> list[Any]:
     return parts
 
 
+def hashes_safely(keys: Iterable[Any]) -> bool:
+    """Tell whether hashing the keys takes bounded time and stack."""
+    level = [key for key in keys if type(key) in (tuple, slice)]
+    parts = 0
+    for _ in range(MAX_KEY_DEPTH):
+        if not level:
+            return True
+        inner: list[Any] = []
+        for key in level:
+            inner += key if type(key) is tuple else (key.start, key.stop, key.step)
+            if parts + len(inner) > MAX_KEY_PARTS + len(level):
+                return False
+        parts += len(inner)
+        level = [key for key in inner if type(key) in (tuple, slice)]
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Leaf:
     """A kind without nested values. ``write`` puts the tag itself, since it may choose between several."""
@@ -81,6 +105,7 @@ class Node:
         empty, fill: instead of ``build``: make it first, fill it later; for values that can.
         shared: whether its identity is kept within one encoded value (everything mutable, and what may
             hold something mutable).
+        deep: whether it may nest without limit, because CPython frees it without recursion.
         same: compares the value with one rebuilt from its parts while dumping; kinds whose constructor
             is not plainly the inverse of their attributes have it.
     """
@@ -91,6 +116,7 @@ class Node:
     empty: Callable[[], Any] | None = None
     fill: Callable[[Any, list[Any]], None] | None = None
     shared: bool = False
+    deep: bool = False
     same: Callable[[Any, Any], bool] | None = None
 
 
@@ -205,9 +231,9 @@ class Writer:
         numbers: dict[int, int] = {}  # id -> number, for what is shared
         alive: list[object] = []  # keeps the ids above from being used again
         unfinished: set[int] = set()  # what can only be built once its parts are there
-        stack: list[tuple[Iterator[Any], int]] = []
+        stack: list[tuple[Iterator[Any], int, bool]] = []
         pending: Iterator[Any] = iter((value,))
-        owner = 0
+        owner, deep, depth = 0, True, 0
         while True:
             for item in pending:
                 kind = kind_of(item)
@@ -246,23 +272,30 @@ class Writer:
                 assert isinstance(kind, Node)
                 out.append(kind.tag)
                 self.varint(len(parts))
-                stack.append((pending, owner))
+                stack.append((pending, owner, deep))
                 pending = iter(parts)
-                owner = 0
+                owner, deep = 0, kind.deep
+                if not deep:
+                    depth += 1
+                    if depth > MAX_DEPTH:
+                        raise Refused(item, "it is nested too deep")
                 if kind.shared and kind.build is not None:
                     owner = id(item)
                     unfinished.add(owner)
                 break
             else:
                 unfinished.discard(owner)
+                depth -= not deep
                 if not stack:
                     return
-                pending, owner = stack.pop()
+                pending, owner, deep = stack.pop()
 
     def elements(self, tag: int, elements: set[Any] | frozenset[Any]) -> None:
         """Append a set: each element by itself, in the order of the encoded elements."""
         if self.depth >= MAX_SET_DEPTH:
             raise Refused(elements, f"sets are nested more than {MAX_SET_DEPTH} deep")
+        if not hashes_safely(elements):
+            raise Refused(elements, "an element is nested too deep")
         encoded = []
         for element in elements:
             inner = Writer(self.pickler)
@@ -377,6 +410,7 @@ class Reader:
         """Read one value with all it holds."""
         known: list[Any] = []
         stack: list[tuple[Node, int, list[Any], Any, int]] = []
+        depth = 0
         while True:
             tag = self.byte()
             reader = READERS.get(tag)
@@ -402,6 +436,9 @@ class Reader:
                     known.append(made)
                 if count:
                     stack.append((kind, count, [], made, number))
+                    depth += not kind.deep
+                    if depth > MAX_DEPTH:
+                        damaged("it is nested too deep")
                     continue
                 value = _finish(kind, [], made, known, number)
             while True:
@@ -412,6 +449,7 @@ class Reader:
                 if len(parts) < count:
                     break
                 stack.pop()
+                depth -= not kind.deep
                 value = _finish(kind, parts, made, known, number)
 
     def elements(self) -> list[Any]:

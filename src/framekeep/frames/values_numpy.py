@@ -58,6 +58,8 @@ def _dtype_parts(dtype: np.dtype[Any]) -> tuple[Any, ...]:
 def _dtype_build(parts: list[Any]) -> np.dtype[Any]:
     if len(parts) == 6:
         names, formats, offsets, titles, size, aligned = parts
+        if any(not isinstance(each, np.dtype) for each in formats):
+            damaged("an unknown dtype")
         spec: dict[str, Any] = {
             "names": list(names),
             "formats": list(formats),
@@ -69,6 +71,8 @@ def _dtype_build(parts: list[Any]) -> np.dtype[Any]:
         return np.dtype(spec, align=aligned)
     first, second = exactly(parts, 2)
     if isinstance(first, np.dtype):
+        if type(second) is not tuple or any(type(length) is not int for length in second):
+            damaged("an unknown dtype")
         return np.dtype((first, second))
     if type(first) is not str or first.lstrip("<>|=")[:1] not in tuple(_LETTERS + "mMSUVO"):
         damaged("an unknown dtype")
@@ -125,8 +129,16 @@ def _array_parts(array: npt.NDArray[Any]) -> Sequence[Any]:
         names = array.dtype.names
         if names is None:
             raise Refused(array)
-        return head + [array[name].copy() for name in names]
+        fields = [array[name].copy() for name in names]
+        if not _worth(array.size, array.dtype, fields):
+            raise Refused(array, "it is mostly padding")
+        return head + fields
     return [*head, _raw(array, order)]
+
+
+def _worth(size: int, dtype: np.dtype[Any], fields: list[npt.NDArray[Any]]) -> bool:
+    """Tell whether the fields take up a fair part of the array, so that few bytes cannot ask for many."""
+    return size * dtype.itemsize <= 4096 + 16 * sum(field.nbytes for field in fields)
 
 
 def _array_build(parts: list[Any]) -> npt.NDArray[Any]:
@@ -149,6 +161,8 @@ def _array_build(parts: list[Any]) -> npt.NDArray[Any]:
             damaged("an array has a wrong number of fields")
         if any(field.shape[: len(shape)] != shape for field in rest):
             damaged("a field of an array has a wrong shape")
+        if not _worth(size, dtype, rest):
+            damaged("an array is mostly padding")
         array = np.empty(shape, dtype, order=order)
         for name, field in zip(names, rest, strict=True):
             array[name] = field
@@ -159,7 +173,7 @@ def _array_build(parts: list[Any]) -> npt.NDArray[Any]:
         if dtype.itemsize:
             array = np.frombuffer(raw, dtype).reshape(shape, order=order)
         else:
-            array = np.empty(shape, dtype, order=order)
+            array = np.ndarray(shape, dtype, bytearray(), order=order)  # np.empty makes S1 of S0
         _check_contents(array)
     if flags & _READ_ONLY:
         array.flags.writeable = False

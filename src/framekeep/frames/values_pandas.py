@@ -19,6 +19,7 @@ from framekeep.frames.values_core import (
     Writer,
     damaged,
     exactly,
+    hashes_safely,
     leaf,
     node,
 )
@@ -162,18 +163,33 @@ OFFSETS: Final[dict[str, Any]] = {
 _OFFSET_NAMES: Final = {each: each.__name__ for each in OFFSETS.values()}
 
 
+def _mask(calendar: Any) -> tuple[Any, ...]:
+    return tuple(calendar.weekmask.tolist()), tuple(calendar.holidays)
+
+
 def _offset_parts(value: Any) -> tuple[Any, ...]:
-    kwds = {name: value.kwds[name] for name in sorted(value.kwds) if name != "calendar"}
-    return _OFFSET_NAMES[type(value)], value.n, value.normalize, kwds
+    kwds = {name: value.kwds[name] for name in sorted(value.kwds)}
+    calendar = kwds.pop("calendar", None)
+    # A ready-made calendar may say something else than the mask beside it, and then it is what counts.
+    usual = calendar is None or _mask(calendar) == _mask(
+        np.busdaycalendar(kwds["weekmask"], list(kwds["holidays"] or ()))
+    )
+    name = _OFFSET_NAMES[type(value)]
+    return name, value.n, value.normalize, kwds, None if usual else _mask(calendar)
 
 
 def _offset_build(parts: list[Any]) -> Any:
-    name, n, normalize, kwds = exactly(parts, 4)
+    name, n, normalize, kwds, calendar = exactly(parts, 5)
     if name not in OFFSETS or type(kwds) is not dict or "calendar" in kwds:
         damaged("an unknown offset")
+    if not hashes_safely(kwds.values()):
+        damaged("an offset is nested too deep")
     arguments = dict(kwds)
     if normalize:
         arguments["normalize"] = True
+    if calendar is not None:
+        days, holidays = exactly(list(calendar), 2)
+        arguments["calendar"] = np.busdaycalendar(list(days), list(holidays))
     return OFFSETS[name](n, **arguments)
 
 
@@ -181,9 +197,7 @@ def _offset_same(a: Any, b: Any) -> bool:
     if a != b or _offset_parts(a) != _offset_parts(b) or a.freqstr != b.freqstr:
         return False
     one, two = a.kwds.get("calendar"), b.kwds.get("calendar")
-    if one is None or two is None:
-        return one is two
-    return bool((one.weekmask == two.weekmask).all() and np.array_equal(one.holidays, two.holidays))
+    return one is two if one is None or two is None else _mask(one) == _mask(two)
 
 
 node(list(OFFSETS.values()), Node(0x56, _offset_parts, build=_offset_build, same=_offset_same))
@@ -200,7 +214,10 @@ def _weekday_build(parts: list[Any]) -> Any:
         from dateutil.relativedelta import weekday
     except ImportError:
         damaged("it needs the package python-dateutil, which is not installed")
-    return weekday(*exactly(parts, 2))
+    day, n = exactly(parts, 2)
+    if type(day) is not int or not isinstance(n, int | None):
+        damaged("not a weekday")
+    return weekday(day, n)
 
 
 _weekday = node([], Node(0x59, lambda v: (v.weekday, v.n), build=_weekday_build, same=lambda a, b: a == b))
@@ -257,14 +274,15 @@ FAMILIES.append(_nested_family)
 
 def _write_arrow(w: Writer, value: Any) -> None:
     try:
-        array = pa.array([value], type=value.type)
         sink = pa.BufferOutputStream()
-        batch = pa.record_batch([array], names=[""])
+        batch = pa.record_batch([pa.repeat(value, 1)], names=[""])
         with pa.ipc.new_stream(sink, batch.schema) as stream:
             stream.write_batch(batch)
         data = sink.getvalue().to_pybytes()
         again = _arrow_scalar(data)
-        exact = type(again) is type(value) and again.type.equals(value.type) and array[0].equals(again)
+        # Arrow holds NaN different from itself; the text tells it from a number.
+        exact = type(again) is type(value) and again.type.equals(value.type, check_metadata=True)
+        exact = exact and (value.equals(again) or repr(value.as_py()) == repr(again.as_py()))
     except Exception as error:
         raise Refused(value, "Arrow cannot write it") from error
     if not exact:
@@ -273,11 +291,14 @@ def _write_arrow(w: Writer, value: Any) -> None:
     w.block(data)
 
 
-def _arrow_scalar(data: Any) -> Any:
-    with pa.ipc.open_stream(pa.py_buffer(data)) as stream:
-        if len(stream.schema) != 1 or _holds_extension(stream.schema.field(0).type):
-            damaged("not an Arrow scalar")
-        batch = stream.read_next_batch()
+def _arrow_scalar(data: bytes) -> Any:
+    try:
+        with pa.ipc.open_stream(pa.py_buffer(data)) as stream:
+            if len(stream.schema) != 1 or _holds_extension(stream.schema.field(0).type):
+                damaged("not an Arrow scalar")
+            batch = stream.read_next_batch()
+    except MemoryError:  # a forged length, for the batch has one row
+        damaged("not an Arrow scalar")
     batch.validate(full=True)
     if batch.num_rows != 1:
         damaged("not an Arrow scalar")

@@ -21,6 +21,7 @@ from framekeep.frames.values_core import (
     Writer,
     damaged,
     exactly,
+    hashes_safely,
     leaf,
     node,
 )
@@ -127,16 +128,21 @@ leaf([uuid.UUID], _write_uuid, {0x22: lambda r: uuid.UUID(bytes=bytes(r.take(16)
 
 
 def _pairs(value: dict[Any, Any]) -> list[Any]:
+    if not hashes_safely(value):
+        raise Refused(value, "a key is nested too deep")
     parts: list[Any] = [None] * (2 * len(value))
-    parts[::2] = dict.keys(value)
-    parts[1::2] = dict.values(value)
+    parts[::2] = value.keys()
+    parts[1::2] = value.values()
     return parts
 
 
 def _fill_dict(made: dict[Any, Any], parts: list[Any]) -> None:
     if len(parts) % 2:
         damaged("a key has no value")
-    pairs = zip(parts[::2], parts[1::2], strict=True)
+    keys = parts[::2]
+    if not hashes_safely(keys):
+        damaged("a key is nested too deep")
+    pairs = zip(keys, parts[1::2], strict=True)
     if type(made) is collections.Counter:
         dict.update(made, pairs)  # its own update counts
     else:
@@ -189,9 +195,9 @@ def _fraction_parts(value: Fraction) -> tuple[int, int]:
     return parts
 
 
-node([list], Node(0x10, lambda v: v, empty=list, fill=list.extend, shared=True))
-node([tuple], Node(0x11, lambda v: v, build=tuple, shared=True))
-node([dict], Node(0x12, _pairs, empty=dict, fill=_fill_dict, shared=True))
+node([list], Node(0x10, lambda v: v, empty=list, fill=list.extend, shared=True, deep=True))
+node([tuple], Node(0x11, lambda v: v, build=tuple, shared=True, deep=True))
+node([dict], Node(0x12, _pairs, empty=dict, fill=_fill_dict, shared=True, deep=True))
 leaf(
     [set],
     lambda w, value: w.elements(0x13, value),
@@ -208,10 +214,11 @@ node(
     [collections.OrderedDict],
     Node(
         0x15,
-        lambda v: [part for pair in v.items() for part in pair],
+        _pairs,
         empty=collections.OrderedDict,
         fill=_fill_dict,
         shared=True,
+        deep=True,
     ),
 )
 node(
@@ -224,17 +231,31 @@ node(
         shared=True,
     ),
 )
-node([collections.Counter], Node(0x17, _pairs, empty=collections.Counter, fill=_fill_dict, shared=True))
+node(
+    [collections.Counter],
+    Node(0x17, _pairs, empty=collections.Counter, fill=_fill_dict, shared=True, deep=True),
+)
 node([collections.deque], Node(0x18, lambda v: [*v, v.maxlen], build=_deque_build, shared=True))
 node([range], Node(0x19, lambda v: (v.start, v.stop, v.step), build=lambda p: range(*exactly(p, 3))))
 node(
     [slice],
     Node(0x1A, lambda v: (v.start, v.stop, v.step), build=lambda p: slice(*exactly(p, 3)), shared=True),
 )
-node([Fraction], Node(0x21, _fraction_parts, build=lambda p: Fraction(*exactly(p, 2))))
+
+
+def _fraction_build(parts: list[Any]) -> Fraction:
+    above, below = exactly(parts, 2)
+    if type(above) is not int or type(below) is not int:  # a text such as "1e999999999" would unfold
+        damaged("not a fraction")
+    return Fraction(above, below)
+
+
+node([Fraction], Node(0x21, _fraction_parts, build=_fraction_build))
 
 
 def _distinct(make: Callable[[list[Any]], Any], elements: list[Any]) -> Any:
+    if not hashes_safely(elements):
+        damaged("an element is nested too deep")
     made = make(elements)
     if len(made) != len(elements):
         damaged("an element of a set occurs twice")
@@ -250,7 +271,7 @@ def _named(tag: int, classes: list[type], text: Callable[[Any], Any]) -> None:
 
     def build(parts: list[Any]) -> Any:
         name, content = exactly(parts, 2)
-        if name not in by_name:
+        if name not in by_name or type(content) is not str:
             damaged("an unknown class name")
         return by_name[name](content)
 

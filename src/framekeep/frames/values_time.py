@@ -163,7 +163,10 @@ _pytz_utc = leaf([], lambda w, _: w.out.append(0x38), {0x38: lambda _: _pytz().u
 
 
 def _pytz_fixed_build(parts: list[Any]) -> Any:
-    return _pytz().FixedOffset(*exactly(parts, 1))
+    (minutes,) = exactly(parts, 1)
+    if type(minutes) is not int:
+        damaged("not an offset from UTC")
+    return _pytz().FixedOffset(minutes)
 
 
 _pytz_fixed = node([], Node(0x39, lambda v: (v._minutes,), build=_pytz_fixed_build, same=lambda a, b: a is b))
@@ -202,12 +205,19 @@ def _tzoffset_same(a: Any, b: Any) -> bool:
     return bool((a._name, a._offset) == (b._name, b._offset))
 
 
+def _tzoffset_build(parts: list[Any]) -> Any:
+    name, offset = exactly(parts, 2)
+    if not isinstance(name, str | None) or type(offset) is not dt.timedelta:
+        damaged("not an offset from UTC")
+    return _dateutil().tzoffset(name, offset)
+
+
 _dateutil_offset = node(
     [],
     Node(
         0x3B,
         lambda v: (v._name, v._offset),
-        build=lambda p: _dateutil().tzoffset(*exactly(p, 2)),
+        build=_tzoffset_build,
         same=_tzoffset_same,
     ),
 )
@@ -228,16 +238,19 @@ _dateutil_local = node([], Node(0x3C, _local_parts, build=_local_build, same=lam
 
 
 def _tzfile_parts(value: Any) -> tuple[Any, ...]:
-    name = str(value._filename)
-    for root in getattr(_dateutil(), "TZPATH", None) or _dateutil().TZPATHS:
-        if name.startswith(root.rstrip("/") + "/"):
-            return (name[len(root.rstrip("/")) + 1 :],)
+    name = getattr(value, "_key", None) or str(value._filename)
+    tz = _dateutil()
+    for root in getattr(tz, "TZPATH", None) or tz.TZPATHS:  # the name of this changed in dateutil 4
+        prefix = root.rstrip("/") + "/"
+        if name.startswith(prefix):
+            return (name[len(prefix) :],)
     return (name,)
 
 
 def _tzfile_build(parts: list[Any]) -> Any:
-    zone = _dateutil().gettz(zone_name(*exactly(parts, 1)))
-    if zone is None:
+    tz = _dateutil()
+    zone = tz.gettz(zone_name(*exactly(parts, 1)))
+    if type(zone) is not tz.tzfile:
         damaged("it uses a time zone that is not known here")
     return zone
 
