@@ -143,6 +143,10 @@ SPARSE: dict[str, Any] = {
 for _name, _make in SPARSE.items():
     for _kind in ("integer", "block"):
         add_column(f"sparse/{_name}/{_kind}", partial(_make, _kind))
+add_column(
+    "sparse/f8_zero/explicit_fill",
+    lambda: pd.arrays.SparseArray.from_indices(np.array([1.0, 0.0]), np.array([0, 1]), 3, fill_value=0.0),
+)
 add("sparse/f8/frame", lambda: pd.DataFrame(np.eye(4)).astype(pd.SparseDtype("f8", 0.0)))
 add("sparse/i8/index", lambda: pd.DataFrame({"a": [1, 2]}, index=pd.Index(pd.arrays.SparseArray([0, 5]))))
 
