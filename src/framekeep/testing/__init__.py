@@ -1,6 +1,7 @@
 """What a third party needs to prove an engine: the contract, the state machine, faults and a clock.
 
-``BackendContract`` does the same for a backend. It, ``EngineContract`` and ``engine_machine`` need pytest and Hypothesis: ``pip install 'framekeep[dev]'``.
+``BackendContract`` does the same for a backend. It, ``EngineContract`` and ``engine_machine`` need pytest and
+Hypothesis: ``pip install 'framekeep[dev]'``.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class EngineContract(HeadContract, BlobContract, ExpiryContract, SharingContract
 
 
 def contract_failures(contract: type[EngineContract]) -> dict[str, BaseException]:
-    """Run every test of ``contract`` and return what failed: test name -> exception. Skipped is not failed."""
+    """Run every test of ``contract``; return what failed (not what was skipped): name -> exception."""
     failures: dict[str, BaseException] = {}
     for name in sorted(n for n in dir(contract) if n.startswith("test_")):
         directory = Path(tempfile.mkdtemp())

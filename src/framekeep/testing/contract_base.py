@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 
 from framekeep.engines.base import Change, Engine
 from framekeep.engines.base import blobs as read_blobs
+from framekeep.errors import BlobMissing
 from framekeep.names import Digest, Revision, Space, digest_of, new_revision, space
 from framekeep.testing.clock import ManualClock
 
@@ -93,12 +94,10 @@ class ContractBase:
         """Return blobs."""
         return read_blobs(self.engine, space, digests)
 
-    def has(self, digest: Digest, space: Space = A) -> bool:
-        """Return whether a blob can be read."""
-        from framekeep.errors import BlobMissing
-
+    def has(self, blobs: Mapping[Digest, bytes], space: Space = A) -> bool:
+        """Return whether all of ``blobs`` can be read."""
         try:
-            self.contents([digest], space)
+            self.contents(list(blobs), space)
         except BlobMissing:
             return False
         return True

@@ -52,7 +52,7 @@ class ExpiryContract(ContractBase):
         revision = self.put(log=[b"new"])
         assert self.revision() == revision
         assert self.engine.log(A) == [b"new"]
-        assert not self.has(*held)
+        assert not self.has(held)
         assert self.ttl() is None
         assert self.engine.count("session:") == 1
 
@@ -70,8 +70,8 @@ class ExpiryContract(ContractBase):
         self.engine.stage(A, new)
         assert self.engine.load(A) is None
         self.put(keep=frozenset(new))
-        assert self.has(*new)
-        assert not self.has(*old)
+        assert self.has(new)
+        assert not self.has(old)
         assert self.engine.log(A) == []
 
     def test_commit_without_ttl_leaves_the_expiry(self) -> None:
@@ -180,8 +180,8 @@ class ExpiryContract(ContractBase):
         b = self.put(B, blobs=held, ttl=20.0)
         self.advance(10.0)
         assert self.engine.purge() == 1
-        assert not self.has(*held, A)
-        assert self.has(*held, B)
+        assert not self.has(held, A)
+        assert self.has(held, B)
         assert self.revision(B) == b
         assert self.engine.purge() == 0
 
@@ -224,7 +224,7 @@ class ExpiryContract(ContractBase):
         self.engine.purge()
         self.put(log=[b"new"], ttl=30.0)
         assert self.engine.log(A) == [b"new"]
-        assert not self.has(*held)
+        assert not self.has(held)
         assert self.ttl() == self.about(30.0)
 
     def test_clock_set_back_loses_nothing(self) -> None:

@@ -73,8 +73,8 @@ class HeadContract(ContractBase):
         assert head is not None
         assert (head.revision, head.body, head.ttl) == (revision, b"old", self.about(100.0))
         assert self.engine.log(A) == [b"old"]
-        assert self.has(*old)
-        assert not self.has(*new)
+        assert self.has(old)
+        assert not self.has(new)
 
     def test_same_revision_again_is_success_and_changes_nothing(self) -> None:
         first = self.put()
@@ -97,7 +97,7 @@ class HeadContract(ContractBase):
         self.delete(A, revision)
         assert self.engine.load(A) is None
         assert self.engine.log(A) == []
-        assert not self.has(*held)
+        assert not self.has(held)
         assert self.engine.count() == 0
         assert self.names() == set()
 
@@ -119,7 +119,7 @@ class HeadContract(ContractBase):
         self.delete(A, self.put(blobs=held, log=[b"old"], ttl=60.0))
         self.put(log=[b"new"])
         assert self.engine.log(A) == [b"new"]
-        assert not self.has(*held)
+        assert not self.has(held)
         assert self.ttl() is None
 
     def test_spaces_do_not_share_anything(self) -> None:
@@ -130,7 +130,7 @@ class HeadContract(ContractBase):
         assert self.revision(B) == b
         assert self.contents(list(same), B) == [b"same"]
         assert self.engine.log(B) == [b"b"]
-        assert not self.has(*same, A)
+        assert not self.has(same, A)
 
     def test_one_name_starting_with_another_is_another_space(self) -> None:
         longer = Space(A + "a")
@@ -138,7 +138,7 @@ class HeadContract(ContractBase):
         self.put(longer, blobs=held, log=[b"longer"], ttl=100.0)
         self.delete(A, self.put(A, blobs=held, log=[b"shorter"], ttl=100.0))
         assert self.engine.log(longer) == [b"longer"]
-        assert self.has(*held, longer)
+        assert self.has(held, longer)
 
     # --- the log --------------------------------------------------------------------------------
 
@@ -239,5 +239,5 @@ class HeadContract(ContractBase):
         assert head is not None
         assert (head.revision, head.body) == (revision, b"old")
         assert self.engine.log(A) == [b"old"]
-        assert self.has(*old)
-        assert not self.has(*new)
+        assert self.has(old)
+        assert not self.has(new)

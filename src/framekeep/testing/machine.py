@@ -1,0 +1,203 @@
+"""A Hypothesis state machine that drives any engine in step with the memory engine.
+
+    TestMachine = engine_machine(lambda directory, clock: MyEngine(directory, clock=clock)).TestCase
+
+Both engines get the same calls at the same time of one clock; after each call everything that can be
+seen of them is compared.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from framekeep.engines.base import Change, Engine, blobs
+from framekeep.engines.memory import MemoryEngine
+from framekeep.errors import BlobMissing, Conflict
+from framekeep.names import Digest, Revision, Space, digest_of
+from framekeep.testing.clock import ManualClock
+
+MakeEngine = Callable[[Path, Callable[[], float]], Engine]
+
+SPACES = [Space("session:a"), Space("session:aa"), Space("session:b"), Space("temp:a")]
+CONTENTS = [b"", b"one", b"two" * 700, b"three" * 3000, b"four", b"five" * 30_000]
+BLOBS: dict[Digest, bytes] = {digest_of(content): content for content in CONTENTS}
+DIGESTS = list(BLOBS)
+PREFIXES = ["", "session:", "session:a", "temp:", "lock:"]
+TTLS = [1.0, 10.0, 11.0, 100.0, 5000.0]
+
+_digests = st.lists(st.sampled_from(DIGESTS), max_size=4).map(frozenset)
+_space = st.sampled_from(SPACES)
+
+
+def engine_machine(
+    make_engine: MakeEngine, *, reopen: Callable[[Engine, Path, Callable[[], float]], Engine] | None = None
+) -> type[RuleBasedStateMachine]:
+    """Return a state machine class for the engines that ``make_engine`` makes.
+
+    Args:
+        make_engine: given an empty directory and a clock, returns an empty engine.
+        reopen: given an engine, its directory and clock, closes it and returns another on the same bytes;
+            None when nothing outlives the engine.
+    """
+
+    class EngineMachine(RuleBasedStateMachine):
+        """Call both, compare both."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.clock = ManualClock()
+            self.directory = Path(tempfile.mkdtemp())
+            self.engine = make_engine(self.directory, self.clock)
+            self.model = MemoryEngine(clock=self.clock)
+            self.made = 0
+            self.changes: dict[Space, Change] = {}
+
+        def teardown(self) -> None:
+            self.engine.close()
+            shutil.rmtree(self.directory)
+
+        def both(self, call: Callable[[Engine], Any]) -> Any:
+            """Return what ``call`` gives on both, the expected errors included."""
+            expected, got = _outcome(call, self.model), _outcome(call, self.engine)
+            assert got == expected, f"the engine gives {got}, the model {expected}"
+            return expected
+
+        def expected(self, space: Space, which: str) -> Revision | None:
+            """Return the revision a writer expects who is up to date, or who is not."""
+            head = self.model.load(space)
+            if which == "current":
+                return None if head is None else head.revision
+            return None if which == "absent" else Revision(which.encode().ljust(16, b"\0"))
+
+        @rule(
+            space=_space,
+            which=st.sampled_from(["current"] * 6 + ["absent", "other"]),
+            given=_digests,
+            kept=st.none() | _digests,
+            log=st.lists(st.binary(max_size=20), max_size=3),
+            ttl=st.none() | st.sampled_from(TTLS),
+            body=st.binary(max_size=40),
+        )
+        def commit(
+            self,
+            space: Space,
+            which: str,
+            given: frozenset[Digest],
+            kept: frozenset[Digest] | None,
+            log: list[bytes],
+            ttl: float | None,
+            body: bytes,
+        ) -> None:
+            self.made += 1
+            change = Change(
+                self.expected(space, which),
+                Revision(self.made.to_bytes(16, "big")),
+                body,
+                {digest: BLOBS[digest] for digest in given},
+                None if kept is None else kept | given,
+                log,
+                ttl,
+            )
+            if self.both(lambda engine: engine.commit(space, change)) == ("returned", None):
+                self.changes[space] = change
+
+        @rule(space=_space, given=_digests)
+        def commit_keeping_all(self, space: Space, given: frozenset[Digest]) -> None:
+            held = frozenset(d for d in DIGESTS if _holds(self.model, space, d))
+            self.commit(space, "current", given, held, [], None, b"kept")
+
+        @rule(space=_space)
+        def commit_again(self, space: Space) -> None:
+            if space in self.changes:
+                self.both(lambda engine: engine.commit(space, self.changes[space]))
+
+        @rule(space=_space, which=st.sampled_from(["current", "current", "absent", "other"]))
+        def delete(self, space: Space, which: str) -> None:
+            self.made += 1
+            change = Change(self.expected(space, which), Revision(self.made.to_bytes(16, "big")), None)
+            self.both(lambda engine: engine.commit(space, change))
+
+        @rule(space=_space, given=_digests)
+        def stage(self, space: Space, given: frozenset[Digest]) -> None:
+            self.both(lambda engine: engine.stage(space, {digest: BLOBS[digest] for digest in given}))
+
+        @rule(space=_space, ttl=st.sampled_from(TTLS))
+        def touch(self, space: Space, ttl: float) -> None:
+            self.both(lambda engine: engine.touch(space, ttl))
+
+        @rule(seconds=st.sampled_from([0.5, 1.0, 5.0, 9.5, 10.0, 99.0, 4000.0, 5000.0, -7.0]))
+        def let_time_pass(self, seconds: float) -> None:
+            self.clock.advance(seconds)
+
+        @rule(prefix=st.sampled_from(PREFIXES))
+        def purge(self, prefix: str) -> None:
+            self.both(lambda engine: engine.purge(prefix))
+
+        @rule(space=_space, start=st.integers(0, 8), stop=st.none() | st.integers(0, 8))
+        def read_log(self, space: Space, start: int, stop: int | None) -> None:
+            self.both(lambda engine: engine.log(space, start, stop))
+
+        @precondition(lambda self: reopen is not None)
+        @rule()
+        def open_again(self) -> None:
+            assert reopen is not None
+            self.engine = reopen(self.engine, self.directory, self.clock)
+
+        @invariant()
+        def both_look_alike(self) -> None:
+            for space in SPACES:
+                seen = self.both(_calling(_head, space))
+                self.both(_calling(_log, space))
+                if seen == ("returned", None):
+                    continue  # what is left of a space that is gone is nobody's business
+                for digest in DIGESTS:
+                    self.both(_calling(_blob, space, digest))
+            for prefix in PREFIXES:
+                self.both(_calling(_listed, prefix))
+
+    return EngineMachine
+
+
+def _outcome(call: Callable[[Engine], Any], engine: Engine) -> tuple[str, Any]:
+    try:
+        return "returned", call(engine)
+    except Conflict:
+        return "Conflict", None
+    except BlobMissing as e:
+        return "BlobMissing", frozenset(e.digests)
+
+
+def _calling(call: Callable[..., Any], *arguments: Any) -> Callable[[Engine], Any]:
+    return lambda engine: call(engine, *arguments)
+
+
+def _holds(engine: Engine, space: Space, digest: Digest) -> bool:
+    return _outcome(_calling(_blob, space, digest), engine)[0] == "returned"
+
+
+def _blob(engine: Engine, space: Space, digest: Digest) -> list[bytes]:
+    return blobs(engine, space, [digest])
+
+
+def _log(engine: Engine, space: Space) -> list[bytes]:
+    return engine.log(space)
+
+
+def _head(engine: Engine, space: Space) -> Any:
+    head = engine.load(space)
+    return None if head is None else (head.revision, head.body, _rounded(head.ttl))
+
+
+def _listed(engine: Engine, prefix: str) -> Any:
+    return engine.count(prefix), {info.space: _rounded(info.ttl) for info in engine.spaces(prefix)}
+
+
+def _rounded(ttl: float | None) -> float | None:
+    return None if ttl is None else round(ttl, 3)
