@@ -39,7 +39,7 @@ REDIS_SCHEMES = (
 SIGNING_KEY_BYTES = 16
 """A PICKLE_SIGNING_KEY is at least this long."""
 
-_PASSWORD_IN_URL = re.compile(r"(?<=://)([^/@]*?):[^/]*@")
+_PASSWORD_IN_URL = re.compile(r"(?<=://)([^:@/]*:).*(?=@)|(?<=[?&])(\w*password=)[^&]*")
 _MIB = 1 << 20
 
 Positive = Annotated[int, Field(ge=1)]
@@ -289,7 +289,7 @@ class Settings(BaseSettings):
 
 def without_password(url: str) -> str:
     """Return a URL with its password replaced by ``***``."""
-    return _PASSWORD_IN_URL.sub(r"\1:***@", url)
+    return _PASSWORD_IN_URL.sub(lambda found: f"{found[1] or found[2]}***", url)
 
 
 def _shown(value: object) -> str:
@@ -340,6 +340,9 @@ def _bounds(field: FieldInfo, parts: tuple[Any, ...]) -> str:
 def _explained(settings: type[Settings], error: ValidationError) -> str:
     lines = []
     for problem in error.errors(include_url=False, include_context=False):
+        if not problem["loc"]:  # a contradiction says itself what it is
+            lines.append(problem["msg"].removeprefix("Value error, "))
+            continue
         name = str(problem["loc"][0])
         given = (
             "a wrong value" if name in settings._secret else f"the wrong value {str(problem['input'])[:40]!r}"

@@ -12,7 +12,7 @@ Each backend starts empty. A backend whose storage has a clock of its own overri
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -254,11 +254,12 @@ class BackendContract:
     def test_a_time_to_live_is_a_positive_number(
         self, backend: SessionBackend, session: str, ttl: Any
     ) -> None:
-        for call in (
+        calls: list[Callable[[], object]] = [
             lambda: backend.create_session("s2", sample(), "x", ttl),
             lambda: backend.touch_session(session, ttl),
             lambda: backend.create_temp_storage("t", {}, "x", ttl),
-        ):
+        ]
+        for call in calls:
             with pytest.raises(InvalidInputError):
                 call()
 
