@@ -154,9 +154,9 @@ class DataManager:
 
     # --- metadata --------------------------------------------------------------------------------
 
-    def get_metadata(self, session_id: str) -> dict[str, Any]:
-        """Return what is known of the session, without loading its frame."""
-        return self.backend.get_metadata(session_id)
+    def get_metadata(self, session_id: str, *, touch: bool = True) -> dict[str, Any]:
+        """Return what is known of the session, without loading its frame; ``touch`` moves its expiry."""
+        return self.backend.get_metadata(session_id, touch=touch)
 
     def update_metadata(self, session_id: str, metadata: Mapping[str, Any]) -> None:
         """Merge the caller's own JSON values into the metadata."""

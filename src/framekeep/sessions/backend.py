@@ -152,8 +152,10 @@ class SessionBackend:
 
     # --- metadata (2) ----------------------------------------------------------------------------
 
-    def get_metadata(self, session_id: str) -> dict[str, Any]:
+    def get_metadata(self, session_id: str, *, touch: bool = True) -> dict[str, Any]:
         """Return what is known of the session, without loading its frame.
+
+        With ``touch`` false it is only looked at, as a listing does: the expiry stays where it is.
 
         Keys: ``session_id``, ``filename``, ``created_at``, ``last_accessed`` (the access before this one),
         ``expires_at`` (instants are aware, UTC), ``shape``, ``columns`` (labels), ``dtypes`` (label -> name;
@@ -164,7 +166,7 @@ class SessionBackend:
         def view(loaded: Loaded, source: Source) -> tuple[Loaded, Manifest]:
             return loaded, source.manifest(loaded.session.timeline.current.frame)
 
-        loaded, manifest = self._heads.read(session_id, view)
+        loaded, manifest = self._heads.read(session_id, view, touch=touch)
         session, now = loaded.session, self._now()
         labels = manifest.columns.tolist()
         dtypes = dict(zip(labels, manifest.dtypes, strict=True))
@@ -174,7 +176,7 @@ class SessionBackend:
             "filename": session.filename,
             "created_at": session.created_at,
             "last_accessed": now - timedelta(seconds=session.ttl - loaded.left),
-            "expires_at": now + timedelta(seconds=session.ttl),
+            "expires_at": now + timedelta(seconds=session.ttl if touch else loaded.left),
             "shape": (manifest.rows, len(labels)),
             "columns": labels,
             "dtypes": dtypes if len(dtypes) == len(labels) else list(manifest.dtypes),
