@@ -108,7 +108,14 @@ class FrameCodec:
         data = as_frame(frame)
         self._check_size(data)
         writer = ChunkWriter(self._envelope, present, stage)
-        to = Encoding(writer, self._pickler)
+        try:
+            manifest = self._written(data, Encoding(writer, self._pickler))
+        finally:
+            writer.settle()
+        self._cache.put(manifest.digest, manifest, _manifest_cost(manifest))
+        return Encoded(manifest, writer.blobs, writer.staged)
+
+    def _written(self, data: pd.DataFrame, to: Encoding) -> Manifest:
         index = axes.encode(data.index, to.at("index"))
         axis = axes.encode(data.columns, to.at("column labels"))
         nodes = tuple(
@@ -119,10 +126,8 @@ class FrameCodec:
         unique = not data.flags.allows_duplicate_labels
         size = index.nbytes + axis.nbytes + sum(node.nbytes for node in nodes)
         self._check_bytes(size)
-        digest = writer.put(manifest_bytes(index, axis, nodes, attrs, unique))
-        manifest = Manifest(digest, len(data), data.columns.view(), index, axis, nodes, attrs, unique)
-        self._cache.put(digest, manifest, _manifest_cost(manifest))
-        return Encoded(manifest, writer.blobs, writer.staged)
+        digest = to.writer.put(manifest_bytes(index, axis, nodes, attrs, unique))
+        return Manifest(digest, len(data), data.columns.view(), index, axis, nodes, attrs, unique)
 
     def _check_size(self, data: pd.DataFrame) -> None:
         if self._limit is not None:

