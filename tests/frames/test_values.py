@@ -67,6 +67,9 @@ def identical(a: Any, b: Any) -> bool:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, tuple | frozenset):
+        texts = [_text(each) for each in value]
+        return f"{type(value)} {texts if isinstance(value, tuple) else sorted(texts)}"
     return f"{type(value)} {value!r}"
 
 

@@ -8,6 +8,7 @@ import dataclasses
 import datetime as dt
 import enum
 import functools
+import importlib.resources
 import io
 import pathlib
 import pickle
@@ -67,14 +68,8 @@ def generator() -> Any:
     yield 1
 
 
-with (
-    open("/usr/share/zoneinfo/Europe/Paris", "rb")
-    if pathlib.Path("/usr/share/zoneinfo/Europe/Paris").exists()
-    else io.BytesIO() as _file
-):
-    FROM_FILE = (
-        ZoneInfo.from_file(_file, key="Europe/Paris") if isinstance(_file, io.BufferedReader) else Zone()
-    )
+with importlib.resources.files("tzdata.zoneinfo.Europe").joinpath("Paris").open("rb") as _file:
+    FROM_FILE = ZoneInfo.from_file(_file, key="Europe/Paris")
 
 REFUSED: list[Any] = [
     *(Colour.RED, Level.LOW, Text("a"), Whole(1), Pair(1, 2), Point(1), object(), Point, print, len),

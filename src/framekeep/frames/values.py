@@ -26,8 +26,10 @@ import pandas as pd
 from framekeep.errors import DamagedError, UnsupportedTypeError
 from framekeep.frames import values_numpy, values_pandas, values_python, values_time  # noqa: F401 - fill the table
 from framekeep.frames.values_cells import read_cells, write_cells
-from framekeep.frames.values_core import VERSION, Pickler, Reader, Refused, Writer, damaged
+from framekeep.frames.values_kinds import VERSION, Pickler, Refused, damaged
 from framekeep.frames.values_pandas import OFFSETS, register_nested
+from framekeep.frames.values_reader import Reader
+from framekeep.frames.values_writer import Writer
 
 __all__ = ["Pickler", "dump", "dump_cells", "immutable", "load", "load_cells", "register_nested"]
 
@@ -108,7 +110,7 @@ def _reader(data: Data, pickler: Pickler | None) -> Reader:
     reader = Reader(data, pickler)
     version = reader.byte()
     if version != VERSION:
-        damaged(f"version {version} of the value format is unknown")
+        damaged(f"version {version} of the value format is unknown to this version of Framekeep")
     return reader
 
 

@@ -17,7 +17,9 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from framekeep.frames.values_core import Reader, Writer, damaged
+from framekeep.frames.values_kinds import damaged
+from framekeep.frames.values_reader import Reader
+from framekeep.frames.values_writer import Writer
 
 Cells = npt.NDArray[np.object_]
 

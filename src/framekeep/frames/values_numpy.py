@@ -9,19 +9,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from framekeep.frames.values_core import (
-    FAMILIES,
-    KINDS,
-    Kind,
-    Node,
-    Reader,
-    Refused,
-    Writer,
-    damaged,
-    exactly,
-    leaf,
-    node,
-)
+from framekeep.frames.values_kinds import FAMILIES, KINDS, Kind, Node, Refused, damaged, exactly, leaf, node
+from framekeep.frames.values_reader import Reader
+from framekeep.frames.values_writer import Writer
 
 # --- dtypes -------------------------------------------------------------------------------------
 

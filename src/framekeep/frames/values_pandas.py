@@ -10,19 +10,19 @@ import pandas as pd
 import pyarrow as pa
 from pandas.api.extensions import ExtensionArray
 
-from framekeep.frames.values_core import (
+from framekeep.frames.values_kinds import (
     FAMILIES,
     Kind,
     Node,
-    Reader,
     Refused,
-    Writer,
     damaged,
     exactly,
     hashes_safely,
     leaf,
     node,
 )
+from framekeep.frames.values_reader import Reader
+from framekeep.frames.values_writer import Writer
 
 # --- scalars ------------------------------------------------------------------------------------
 

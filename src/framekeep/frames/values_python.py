@@ -13,18 +13,9 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
-from framekeep.frames.values_core import (
-    KINDS,
-    Node,
-    Reader,
-    Refused,
-    Writer,
-    damaged,
-    exactly,
-    hashes_safely,
-    leaf,
-    node,
-)
+from framekeep.frames.values_kinds import KINDS, Node, Refused, damaged, exactly, hashes_safely, leaf, node
+from framekeep.frames.values_reader import Reader
+from framekeep.frames.values_writer import Writer
 
 # --- scalars ------------------------------------------------------------------------------------
 

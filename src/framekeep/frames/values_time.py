@@ -12,19 +12,9 @@ import sys
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from framekeep.frames.values_core import (
-    FAMILIES,
-    KINDS,
-    Kind,
-    Node,
-    Reader,
-    Refused,
-    Writer,
-    damaged,
-    exactly,
-    leaf,
-    node,
-)
+from framekeep.frames.values_kinds import FAMILIES, KINDS, Kind, Node, Refused, damaged, exactly, leaf, node
+from framekeep.frames.values_reader import Reader
+from framekeep.frames.values_writer import Writer
 
 _MICROSECOND: Final = dt.timedelta(microseconds=1)
 _START: Final = dt.datetime(1, 1, 1)
