@@ -122,7 +122,7 @@ def test_floats_as_python_writes_them_come_back_bit_for_bit(numbers: list[float]
 )
 def test_different_texts_stay_different(cells: list[str]) -> None:
     values = typed(column(*cells)).values
-    assert values.nunique() == len(set(cells))
+    assert len({repr(value) for value in values.tolist()}) == len(set(cells))
 
 
 @given(st.lists(st.integers(-(2**63), 2**64 - 1), min_size=1))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ import typer
 
 from framekeep.cli import audit, config, demo, sessions, store, transfer, versions
 from framekeep.cli.exits import INTERRUPTED, OK, UNEXPECTED, exit_code
-from framekeep.cli.run import Run, lift
+from framekeep.cli.run import Run, fall_silent, lift, printable
 from framekeep.errors import FramekeepError
 
 app = typer.Typer(
@@ -84,10 +84,9 @@ def run(argv: Sequence[str]) -> int:
     try:
         app(args=words, prog_name="framekeep")
     except SystemExit as stop:
-        sys.stdout.flush()
         return stop.code if isinstance(stop.code, int) else OK if stop.code is None else UNEXPECTED
-    except BrokenPipeError:  # framekeep history … | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        fall_silent()
         return OK
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -100,17 +99,20 @@ def _report(error: Exception, *, as_json: bool, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
     code = exit_code(error)
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = printable(" ".join(str(error).split())) or type(error).__name__
     if not isinstance(error, FramekeepError):
         text = f"{type(error).__name__}: {text} (unexpected; --debug shows where)"
     print(f"framekeep: {text}", file=sys.stderr)
     if as_json:
         kind = error.code if isinstance(error, FramekeepError) else "unexpected"
         document = {"error": {"code": kind, "message": text, "exit_code": code}}
-        print(json.dumps(document, ensure_ascii=False, indent=2))
+        print(json.dumps(document, indent=2))
     return code
 
 
 def main() -> None:
     """Run the command line of this process."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without Unicode is no reason to stop
     sys.exit(run(sys.argv[1:]))

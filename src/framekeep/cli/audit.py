@@ -31,6 +31,6 @@ def audit(
 
     def render(console: Console) -> None:
         for entry in entries:
-            console.print(entry, markup=False, soft_wrap=True)
+            console.print(entry, soft_wrap=True)
 
     run.emit({"session_id": session, "entries": entries}, render)

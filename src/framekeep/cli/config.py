@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from framekeep.cli.run import SHARED_HELP, of, table
 
@@ -29,7 +28,7 @@ def show(ctx: typer.Context) -> None:
         shown = table("variable", "value", "from")
         for variable, value, source in rows:
             style = "dim" if source == "default" else "bold"
-            shown.add_row(variable, escape(str(value)), source, style=style)
+            shown.add_row(variable, str(value), source, style=style)
         console.print(shown)
 
     run.emit(

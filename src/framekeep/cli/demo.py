@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from framekeep.cli.run import SHARED_HELP, of
+from framekeep.cli.run import SHARED_HELP, console, of
 
 
 def add_to(app: typer.Typer) -> None:
@@ -51,7 +50,7 @@ def demo(
             raise UnusableFileError(f"{keep} is not empty. Give --keep the name of a new directory.")
         else:
             directory = keep
-        console = Console(quiet=run.json, highlight=False)
+        voice = console(markup=True, quiet=run.json)
         frame = flights()
-        figures = Story(console, directory, frame if rows is None else frame.head(rows)).tell()
+        figures = Story(voice, directory, frame if rows is None else frame.head(rows)).tell()
     run.emit(figures, lambda _: None)

@@ -113,8 +113,8 @@ class Story:
         with voice.timed("read_again_ms"):
             manager.get_dataframe(self.session)
         voice.says(
-            f"Back in {voice.ms('read_ms')}, exactly as it went in; in {voice.ms('read_again_ms')} the second time,",
-            "from columns that this process has and nobody can change.",
+            f"Back in {voice.ms('read_ms')}, exactly as it went in; again in {voice.ms('read_again_ms')},",
+            "over columns that this process has already.",
         )
 
     def _edit(self, manager: DataManager) -> None:

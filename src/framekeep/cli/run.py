@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
     from rich.table import Table
+    from rich.text import Text
 
     from framekeep.config import Settings
     from framekeep.manager import DataManager
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 STORE_FILE = "framekeep.mdb"
 SHARED_HELP = "Also, anywhere on the line: --storage-dir DIR, --json, --debug."
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _FLAGS = ("--json", "--debug")
 _VALUED = "--storage-dir"
 
@@ -120,17 +124,18 @@ class Run:
 
     def emit(self, document: object, render: Callable[[Console], None]) -> None:
         """Print the result: ``document`` with ``--json``, else what ``render`` draws."""
-        if self.json:
-            json.dump(document, sys.stdout, default=plain, ensure_ascii=False, indent=2)
-            sys.stdout.write("\n")
-            return
-        render(stdout())
+        try:
+            if self.json:
+                sys.stdout.write(json.dumps(plain(document), indent=2, allow_nan=False) + "\n")
+            else:
+                render(stdout())
+            sys.stdout.flush()
+        except BrokenPipeError:
+            fall_silent()
 
     def note(self, text: str) -> None:
         """Say something beside the result, on stderr."""
-        from rich.markup import escape
-
-        stderr().print(escape(text), style="dim", highlight=False)
+        stderr().print(text, style="dim")
 
     @contextmanager
     def progress(self, what: str, total: float | None = None) -> Iterator[Callable[[float, str], None]]:
@@ -158,19 +163,20 @@ def of(ctx: typer.Context) -> Run:
     return run
 
 
-def stdout() -> Console:
-    """Return a console for results. Long words are not cut when stdout is a pipe or a file."""
-    from rich.console import Console
+def fall_silent() -> None:
+    """Send the rest of stdout nowhere: whoever read it (``| head``) has seen enough, which is no error."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=200)
+
+def stdout() -> Console:
+    """Return a console for results. Tables are not folded to 80 columns when stdout is a pipe or a file."""
+    found = console()
+    return found if found.is_terminal else console(width=200)
 
 
 def stderr() -> Console:
     """Return a console for everything that is not the result."""
-    from rich.console import Console
-
-    return Console(stderr=True, soft_wrap=True)
+    return console(stderr=True, soft_wrap=True)
 
 
 def table(*columns: str, title: str | None = None, right: Sequence[str] = ()) -> Table:
@@ -185,18 +191,20 @@ def table(*columns: str, title: str | None = None, right: Sequence[str] = ()) ->
 
 
 def plain(value: Any) -> Any:
-    """Return a JSON value for what ``json`` does not know: instants as ISO 8601, the rest as text."""
-    if isinstance(value, datetime | date):
-        return value.isoformat()
+    """Return ``value`` as JSON has it: instants are ISO 8601, missing is null, keys are text."""
     if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, set | frozenset | tuple):
-        return list(value)
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(each) for each in value]
+    if isinstance(value, datetime | date) and not hasattr(value, "to_numpy"):
+        return value.isoformat()
     return cell(value)
 
 
 def cell(value: Any) -> Any:
     """Return a cell or label for JSON: missing is null, and what JSON does not have is text."""
+    if isinstance(value, tuple):
+        return str(value)
     if hasattr(value, "item"):  # numpy scalars
         value = value.item()
     if value is None or isinstance(value, bool | int | str):
@@ -205,6 +213,13 @@ def cell(value: Any) -> Any:
     if text in ("nan", "NaT", "<NA>"):
         return None
     return value if isinstance(value, float) and math.isfinite(value) else text
+
+
+def described(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a session's metadata for JSON: ``columns`` and ``dtypes`` are parallel lists."""
+    dtypes = facts["dtypes"]
+    kinds = list(dtypes.values()) if isinstance(dtypes, Mapping) else list(dtypes)
+    return {**facts, "columns": [cell(label) for label in facts["columns"]], "dtypes": kinds}
 
 
 def size(count: float) -> str:
@@ -223,17 +238,40 @@ def instant(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _bar() -> Progress:
+def printable(text: str) -> str:
+    """Return ``text`` with control characters and lone surrogates written out.
+
+    A file name must not steer the terminal, and a cell that is no Unicode must not stop the listing.
+    """
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def console(*, markup: bool = False, **options: Any) -> Console:
+    """Return a console that is safe to print users' words on."""
     from rich.console import Console
+
+    class Plain(Console):
+        """Prints users' words as they are: [s] is no style, and control characters do nothing."""
+
+        def render_str(self, text: str, **styles: Any) -> Text:
+            return super().render_str(printable(text), **styles)
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # and not rich's exit code 1
+
+    return Plain(highlight=False, markup=markup, **options)
+
+
+def _bar() -> Progress:
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True)
+    shown = console(stderr=True)
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TimeElapsedColumn(),
-        console=console,
+        console=shown,
         transient=True,
-        disable=not console.is_terminal,
+        disable=not shown.is_terminal,
     )

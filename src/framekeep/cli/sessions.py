@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from framekeep.cli.run import SHARED_HELP, cell, instant, of, size, table
+from framekeep.cli.run import SHARED_HELP, cell, described, instant, of, size, table
 from framekeep.errors import SessionNotFoundError
 
 _group = typer.Typer(no_args_is_help=True, help="List, show and delete sessions.")
@@ -50,7 +50,7 @@ def list_(ctx: typer.Context) -> None:
         console.print(rows)
         console.print(f"{len(found)} session{'' if len(found) == 1 else 's'}.")
 
-    run.emit({"sessions": found}, render)
+    run.emit({"sessions": [described(each) for each in found]}, render)
 
 
 @_group.command("show", epilog=SHARED_HELP)
@@ -68,10 +68,9 @@ def show(
         facts = manager.get_metadata(session)
         page = manager.get_page(session, 0, rows)
         marks = manager.get_intentional_missing(session)
-    names, dtypes = list(facts["columns"]), facts["dtypes"]
-    kinds = list(dtypes.values()) if isinstance(dtypes, dict) else list(dtypes)
+    names, kinds = list(facts["columns"]), described(facts)["dtypes"]
     document = {
-        "session": facts,
+        "session": described(facts),
         "rows": [[cell(value) for value in row] for row in page.itertuples(index=False, name=None)],
         "intentional_missing": {str(column): len(positions) for column, positions in marks.items()},
     }
@@ -114,7 +113,7 @@ def remove(
 
     def render(console: Console) -> None:
         for session in removed:
-            console.print(f"Deleted {session}.", markup=False)
+            console.print(f"Deleted {session}.")
 
     run.emit({"deleted": removed, "not_found": unknown}, render)
     if unknown:

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from framekeep.cli.exits import exit_code
 from framekeep.cli.run import SHARED_HELP, of, size, table
@@ -23,7 +22,7 @@ def add_to(app: typer.Typer) -> None:
 def check(
     ctx: typer.Context,
     sessions: Annotated[
-        list[str] | None, typer.Argument(metavar="[SESSION...]", help="Only these; all when none is given.")
+        list[str] | None, typer.Argument(metavar="SESSION...", help="Only these; all when none is given.")
     ] = None,
 ) -> None:
     """Read every chunk of every session and version, and report damage by session and column.
@@ -40,19 +39,13 @@ def check(
     with run.progress("Opening the store", total=1.0) as step:
         report = inspect(run.store_directory(settings), sessions or (), step)
     if report.refusal is not None:
-        message, code = report.refusal
-        run.note(f"framekeep: {message}")
-        if run.json:
-            run.emit({"error": {"message": message, "exit_code": code}}, lambda _: None)
-        raise typer.Exit(code)
+        raise report.refusal
 
     def render(console: Console) -> None:
         if report.findings:
             found = table("session", "where", "problem")
             for finding in report.findings:
-                found.add_row(
-                    finding.session or "(the store)", escape(finding.where), escape(finding.problem)
-                )
+                found.add_row(finding.session or "(the store)", finding.where, finding.problem)
             console.print(found)
         count = f"{len(report.sessions)} session{'' if len(report.sessions) == 1 else 's'} read to the end"
         damaged = {finding.session for finding in report.findings}

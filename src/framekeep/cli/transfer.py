@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from framekeep.cli.run import SHARED_HELP, of, size
+from framekeep.cli.run import SHARED_HELP, described, of, size
 
 
 def add_to(app: typer.Typer) -> None:
@@ -65,9 +65,9 @@ def import_(
     )
 
     def render(console: Console) -> None:
-        console.print(session, markup=False)
+        console.print(session)
 
-    run.emit({"session_id": session, "session": facts, "notes": list(loaded.notes)}, render)
+    run.emit({"session_id": session, "session": described(facts), "notes": list(loaded.notes)}, render)
 
 
 def export(

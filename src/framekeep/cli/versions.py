@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.text import Text
 
 from framekeep.cli.run import SHARED_HELP, Run, cell, instant, of, table
 from framekeep.errors import InvalidInputError
@@ -57,7 +55,7 @@ def history(ctx: typer.Context, session: Session) -> None:
                 stood = True
             shown.add_row(
                 str(version["version_id"]),
-                escape(version["action_summary"]),
+                version["action_summary"],
                 f"{version['rows']:,}",
                 f"{version['columns']:,}",
                 instant(version["created_at"]),
@@ -112,7 +110,7 @@ def diff(
     ctx: typer.Context,
     session: Session,
     before: Annotated[str, typer.Argument(metavar="A", help="A version's number, or 'current'.")],
-    after: Annotated[str, typer.Argument(metavar="[B]", help="A version's number, or 'current'.")] = CURRENT,
+    after: Annotated[str, typer.Argument(metavar="B", help="A version's number, or 'current'.")] = CURRENT,
     samples: Annotated[int, typer.Option("--samples", min=0, help="Changed cells shown per column.")] = 3,
 ) -> None:
     """Compare two versions: columns and rows added and removed, cells changed.
@@ -129,7 +127,7 @@ def diff(
         found = manager.diff_versions(session, _state(before), _state(after), samples=samples)
 
     def render(console: Console) -> None:
-        console.print(Text(sentence(found)))
+        console.print(sentence(found))
         if not found.columns_changed:
             return
         row = "row" if found.aligned_by == "label" else "row (by position)"
@@ -137,11 +135,11 @@ def diff(
         for column in found.columns_changed:
             name, count = str(column.label), f"{column.cells:,}"
             if column.dtype_before != column.dtype_after:
-                shown.add_row(Text(name), count, "", Text(column.dtype_before), Text(column.dtype_after))
+                shown.add_row(name, count, "", column.dtype_before, column.dtype_after)
                 name = count = ""
             for sample in column.samples:
-                values = (Text(_short(value)) for value in (sample.row, sample.before, sample.after))
-                shown.add_row(Text(name), count, *values)
+                values = (_short(value) for value in (sample.row, sample.before, sample.after))
+                shown.add_row(name, count, *values)
                 name = count = ""
         console.print(shown)
 
@@ -192,7 +190,7 @@ def _document(found: FrameDiff) -> dict[str, Any]:
 
 def _moved(run: Run, session: str, said: str, version: Mapping[str, Any]) -> None:
     def render(console: Console) -> None:
-        summary = escape(version["action_summary"])
+        summary = version["action_summary"]
         console.print(f"{said}: {summary}. Now {version['rows']:,} rows x {version['columns']:,} columns.")
 
     run.emit({"session_id": session, "version": version}, render)
