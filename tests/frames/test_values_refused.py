@@ -124,6 +124,25 @@ def test_pandas_objects_are_refused_until_somebody_registers_for_them(
 # --- pickles --------------------------------------------------------------------------------------
 
 
+def test_a_container_with_attributes_is_refused() -> None:
+    for value in (collections.Counter("a"), collections.OrderedDict(a=1)):
+        value.note = "lost otherwise"  # type: ignore[attr-defined]
+        with pytest.raises(UnsupportedTypeError, match="carries attributes"):
+            dump(value)
+
+
+def test_series_within_series_are_kept_to_a_limit() -> None:
+    value: Any = 1
+    for _ in range(8):
+        value = pd.Series([value, None], dtype=object)
+    again = load(dump(value))
+    for _ in range(8):
+        again = again[0]
+    assert again == 1
+    with pytest.raises(UnsupportedTypeError, match="nested too deep"):
+        dump(pd.Series([value, None], dtype=object))
+
+
 class PlainPickler:
     def dumps(self, value: object) -> bytes:
         return pickle.dumps(value)

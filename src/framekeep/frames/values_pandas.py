@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import numpy as np
@@ -10,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 from pandas.api.extensions import ExtensionArray
 
+from framekeep.errors import SessionDamagedError
 from framekeep.frames.values_kinds import (
     FAMILIES,
     Kind,
@@ -239,10 +242,27 @@ def register_nested(dump_frame: Callable[[Any], bytes], load_frame: Callable[[by
     _nested[:] = [(dump_frame, load_frame)]
 
 
+MAX_NESTED: Final = 8
+"""Frames within cells of frames are encoded recursively; reading must never need more stack than writing."""
+
+_level = threading.local()
+
+
+@contextmanager
+def _one_level(error: Exception) -> Iterator[None]:
+    depth = getattr(_level, "depth", 0)
+    if depth >= MAX_NESTED:
+        raise error
+    _level.depth = depth + 1
+    try:
+        yield
+    finally:
+        _level.depth = depth
+
+
 def _write_nested(w: Writer, value: Any) -> None:
-    if not _nested:
-        raise Refused(value)
-    data = _nested[0][0](value)
+    with _one_level(Refused(value, "pandas objects are nested too deep")):
+        data = _nested[0][0](value)
     w.out.append(0x57)
     w.block(data)
 
@@ -251,7 +271,8 @@ def _read_nested(r: Reader) -> object:
     data = bytes(r.block())
     if not _nested:
         damaged("it holds a pandas object within a cell, which nothing here can read")
-    return _nested[0][1](data)
+    with _one_level(SessionDamagedError("a stored value is malformed: pandas objects are nested too deep")):
+        return _nested[0][1](data)
 
 
 _nested_kind = leaf([], _write_nested, {0x57: _read_nested}, shared=True)

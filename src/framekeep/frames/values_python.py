@@ -119,6 +119,8 @@ leaf([uuid.UUID], _write_uuid, {0x22: lambda r: uuid.UUID(bytes=bytes(r.take(16)
 
 
 def _pairs(value: dict[Any, Any]) -> list[Any]:
+    if getattr(value, "__dict__", None):  # OrderedDict and Counter take attributes
+        raise Refused(value, "it carries attributes")
     if not hashes_safely(value):
         raise Refused(value, "a key is nested too deep")
     parts: list[Any] = [None] * (2 * len(value))
@@ -186,7 +188,8 @@ def _fraction_parts(value: Fraction) -> tuple[int, int]:
     return parts
 
 
-node([list], Node(0x10, lambda v: v, empty=list, fill=list.extend, shared=True, deep=True))
+# A copy, so that another thread's append cannot come between the count and the parts.
+node([list], Node(0x10, list.copy, empty=list, fill=list.extend, shared=True, deep=True))
 node([tuple], Node(0x11, lambda v: v, build=tuple, shared=True, deep=True))
 node([dict], Node(0x12, _pairs, empty=dict, fill=_fill_dict, shared=True, deep=True))
 leaf(
@@ -352,6 +355,7 @@ def name_types() -> None:
         f"{each.__module__.partition('.')[0]}.{each.__qualname__}": each for each in (*KINDS, type, object)
     }
     known = {each: name for name, each in names.items()}
+    assert len(known) == len({*KINDS, type, object}), "two classes have one name"
 
     def write(w: Writer, value: type) -> None:
         name = known.get(value)
