@@ -85,7 +85,9 @@ class Loader:
         """Ask for rows ``[start, stop)`` of a track."""
         target = filling(track, start, stop, kind=kind, pickler=self.pickler)
         first = start // track.step
-        last = -(-stop // track.step) if track.rows else 1
+        last = -(-stop // track.step) if stop > start else first
+        if track.rows == 0:
+            last = 1  # an empty Arrow column has a chunk
         for i, ref in enumerate(track.refs(first, last)):
             self.jobs.append(Job(ref, (first + i) * track.step, target, self.where))
         return target

@@ -107,13 +107,12 @@ def _build_index(node: Node, load: Loader, start: int, stop: int) -> Build:
     if cls is None:
         raise SessionDamagedError(f"a stored manifest names the unknown index class {node.params['class']!r}")
     name = _named(node.params["name"], load)
-    whole = (start, stop) == (0, node.rows)
     freq = _named(node.params.get("freq"), load)
 
     def made() -> pd.Index:
         array = inner()
         index: pd.Index = cls._simple_new(array, name=name)
-        if freq is not None and (whole or stop > start):
+        if freq is not None:
             # pandas 3.0 keeps it with the array, 3.1 with the index.
             owner: Any = array if hasattr(type(array), "_freq") else index
             owner._freq = freq

@@ -57,6 +57,8 @@ def _column(array: Any, where: str) -> pa.ChunkedArray | pa.Array:
         if isinstance(array.dtype, pd.SparseDtype):
             return pa.array(np.asarray(array), from_pandas=False)
         return pa.array(array, from_pandas=True)
+    except UnsupportedTypeError:
+        raise
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise UnsupportedTypeError(
             f"{where} has the type {kind}, which Arrow has no type for ({type(error).__name__}): "
