@@ -48,6 +48,8 @@ def _windows(rows: int, step: int) -> Iterator[tuple[int, int]]:
 def cut_raw(array: NumpyArray, writer: ChunkWriter) -> Track:
     """Cut a 1-D array of a fixed-width dtype; the last chunk may be shorter."""
     dtype = array.dtype
+    if dtype.char in "gG":
+        array = _without_padding(array)
     step = rows_per_chunk(dtype.itemsize)
     integers = dtype.itemsize if dtype.kind in "iuMm" and dtype.str[0] in "<|" else 0
 
@@ -59,6 +61,15 @@ def cut_raw(array: NumpyArray, writer: ChunkWriter) -> Track:
 
     table = writer.write((piece(a, b) for a, b in _windows(len(array), step)), array.nbytes)
     return Track("raw", dtype.str, len(array), step, table)
+
+
+def _without_padding(array: NumpyArray) -> NumpyArray:
+    """Return a copy of extended floats, the bytes that hold no value zeroed: equal data has one name."""
+    copied = np.array(array, order="C")
+    if np.finfo(np.longdouble).nmant == 63:  # x87: ten bytes of sixteen
+        padding = slice(0, 6) if copied.dtype.str[0] == ">" else slice(10, 16)
+        copied.view("u1").reshape(-1, 16)[:, padding] = 0
+    return copied
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -167,7 +178,8 @@ def cut_arrow(data: pa.ChunkedArray, writer: ChunkWriter, *, where: str) -> Trac
                     stream.write_batch(pa.record_batch([array], schema=schema))
                 encoded = sink.getvalue()
                 back = _read_stream(encoded)
-                back.validate(full=True)
+                # Not the full check: what lies under a null may point anywhere, in the original too.
+                back.validate()
                 same = back.type == array.type and same_arrow(array, back)
             except (pa.ArrowException, NotImplementedError) as error:
                 raise UnsupportedTypeError(
