@@ -9,6 +9,7 @@ Every stored byte is described in docs/format.md, "The embedded store".
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -144,22 +145,18 @@ class LmdbEngine:
         """Touch without the durable file; None when that would not do."""
         main, touched = _environments(store)
         # The write lock of the touched file is held while deciding, as purge does: one of the two is first.
-        with touched.begin(write=True) as mine:
+        with _growing_touched(), touched.begin(write=True) as mine:
             with main.begin(buffers=True) as txn:
-                raw = txn.get(key, db=store.dbs[HEADS])
-                if raw is None:
-                    return False
-                head = records.unpack_head(key, raw)
+                head = _head(store, txn, key)
+            if head is None:
+                return False
             now = self._clock()
             if records.effective_expiry(head, mine.get(key)) <= now:
                 return False
             expiry = now + ttl
             if not head.expiry <= expiry <= head.expiry + ttl * _DURABLE_TENTH:
                 return None
-            try:
-                mine.put(key, records.pack_touch(head.epoch, expiry))
-            except lmdb.MapFullError as e:
-                raise lmdb_store.TouchedFull from e
+            mine.put(key, records.pack_touch(head.epoch, expiry))
             return True
 
     def _touch_durably(self, store: lmdb_store.Store, key: bytes, ttl: float) -> bool:
@@ -202,7 +199,6 @@ class LmdbEngine:
 
         Raises:
             BlobMissing: with every missing digest, before the first visit.
-            BufferError: ``visit`` kept something that still uses the buffer.
         """
         prefix, store = records.blob_prefix(records.space_key(space)), self._opened()
 
@@ -219,7 +215,7 @@ class LmdbEngine:
                         visit(i, view)
                     except OSError as e:
                         return e  # the caller's own, not the store's
-                    view.release()  # what outlives the transaction would read reused pages
+                    view.release()  # a view kept by mistake is an error then, and no read of reused pages
             return None
 
         failure = store.run(work)
@@ -236,15 +232,18 @@ class LmdbEngine:
         prefix = records.blob_prefix(key)
 
         def work() -> list[bytes]:
-            main, _ = _environments(store)
-            found = _find(store, key)
-            if found is None or found[1] <= self._clock():
-                return []
-            end = found[0].logged if stop is None else min(stop, found[0].logged)
+            main, touched = _environments(store)
             entries: list[bytes] = []
-            with main.begin(db=store.dbs[LOG]) as txn:
-                for position in range(start, end):
-                    raw = txn.get(records.log_key(prefix, position))
+            # One snapshot for the head and its log: a deletion in between would look like damage.
+            with main.begin() as txn:
+                head = _head(store, txn, key)
+                if head is None:
+                    return []
+                with touched.begin() as rows:
+                    if records.effective_expiry(head, rows.get(key)) <= self._clock():
+                        return []
+                for position in range(start, head.logged if stop is None else min(stop, head.logged)):
+                    raw = txn.get(records.log_key(prefix, position), db=store.dbs[LOG])
                     if raw is None:
                         raise records.damaged(key, f"log entry {position}")
                     entries.append(records.unpack_entry(key, position, raw))
@@ -379,6 +378,23 @@ class LmdbEngine:
                 if deadline is not None and records.unpack_time(deadline) <= now:
                     step.free(key, inf)
 
+    def discard(self, space: Space) -> bool:
+        """Delete a space whatever its state, its revision unseen: for one whose head is damaged.
+
+        Returns:
+            Whether there was one.
+        """
+        key, store = records.space_key(space), self._opened()
+
+        def work() -> bool:
+            with _writing(store) as step:
+                there = step.txn.get(key, db=store.dbs[HEADS]) is not None
+                due = [d for d in step.txn.cursor(db=store.dbs[DUE]).iternext(values=False) if d[8:] == key]
+                step.free(key, records.unpack_time(due[0][:8]) if due else inf)
+            return there
+
+        return store.run(work)
+
     # --- the file -------------------------------------------------------------------------------
 
     def compact(self) -> tuple[int, int]:
@@ -452,8 +468,8 @@ class _Step:
         return self.held
 
     def head(self, key: bytes) -> HeadRecord | None:
-        raw = self.txn.get(key, db=self.store.dbs[HEADS])
-        return None if raw is None else records.unpack_head(key, raw)
+        """Return the head, expired or not."""
+        return _head(self.store, self.txn, key)
 
     def expiry(self, key: bytes, head: HeadRecord, now: float) -> float:
         """Return when the space expires; if that is about to be decided, touches wait from here on."""
@@ -513,7 +529,8 @@ class _Step:
             while more and cursor.key().startswith(prefix):
                 more = cursor.delete() and bool(cursor.key())
         if expiry != inf:
-            self.hold().delete(key)
+            with _growing_touched():
+                self.hold().delete(key)
 
     def _add_to_count(self, key: bytes, n: int) -> None:
         meta, name = self.store.dbs[META], records.count_key(key)
@@ -529,13 +546,28 @@ def _writing(store: lmdb_store.Store) -> Iterator[_Step]:
         yield step
         txn.commit()
         if step.held is not None:
-            step.held.commit()
+            with contextlib.suppress(lmdb.MapFullError):  # it only drops rows that mean nothing any more
+                step.held.commit()
         store.settle()
     finally:
         # No-ops after a commit.
         txn.abort()
         if step.held is not None:
             step.held.abort()
+
+
+@contextmanager
+def _growing_touched() -> Iterator[None]:
+    """Tell ``Store.run`` which of the two maps is full."""
+    try:
+        yield
+    except lmdb.MapFullError as e:
+        raise lmdb_store.TouchedFull from e
+
+
+def _head(store: lmdb_store.Store, txn: lmdb.Transaction[Any], key: bytes) -> HeadRecord | None:
+    raw = txn.get(key, db=store.dbs[HEADS])
+    return None if raw is None else records.unpack_head(key, raw)
 
 
 def _environments(store: lmdb_store.Store) -> tuple[lmdb.Environment, lmdb.Environment]:
@@ -547,11 +579,10 @@ def _environments(store: lmdb_store.Store) -> tuple[lmdb.Environment, lmdb.Envir
 def _find(store: lmdb_store.Store, key: bytes) -> tuple[HeadRecord, float] | None:
     """Return a head and when it expires; it may have."""
     main, touched = _environments(store)
-    with main.begin(db=store.dbs[HEADS], buffers=True) as txn:
-        raw = txn.get(key)
-        if raw is None:
-            return None
-        head = records.unpack_head(key, raw)
+    with main.begin(buffers=True) as txn:
+        head = _head(store, txn, key)
+    if head is None:
+        return None
     with touched.begin() as rows:
         return head, records.effective_expiry(head, rows.get(key))
 

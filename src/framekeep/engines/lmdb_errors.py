@@ -6,6 +6,8 @@ No ``lmdb`` exception leaves the engine; a test compares the table with what py-
 from __future__ import annotations
 
 import errno
+import os
+import resource
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -28,6 +30,8 @@ _DAMAGED = "its structure does not hold; restore it from a backup"
 _FOREIGN = "it is not a Framekeep store; choose another directory"
 _MEMORY = "the file cannot be mapped into memory; raise the address-space limit (ulimit -v)"
 _OURS = "Framekeep used LMDB wrongly; please report it"
+
+_NEXT_TO_NOTHING = 1 << 20
 
 _Meaning = tuple[type[StorageError], str]
 
@@ -98,7 +102,9 @@ BY_ERRNO: Mapping[int, _Meaning] = MappingProxyType(
 
 def translated(error: lmdb.Error | OSError, path: str) -> FramekeepError:
     """Return the Framekeep error that says what ``error`` means for the store at ``path``."""
-    code = error.errno if isinstance(error, OSError) else error.code
+    code = error.errno if isinstance(error, OSError) else getattr(error, "code", 0)
+    if code == errno.EIO and _no_room(path):
+        code = errno.ENOSPC
     meaning = None
     if isinstance(error, lmdb.Error) and type(error) is not lmdb.Error:
         meaning = BY_CLASS.get(type(error).__name__)
@@ -106,3 +112,15 @@ def translated(error: lmdb.Error | OSError, path: str) -> FramekeepError:
         meaning = BY_ERRNO.get(code or 0, (StorageError, str(error)))
     kind, says = meaning
     return kind(f"The store {path}: {says}.")
+
+
+def _no_room(path: str) -> bool:
+    """Return whether the disk is full or the file as large as it may get: LMDB calls half a write EIO."""
+    try:
+        disk = os.statvfs(os.path.dirname(path))
+        size = os.stat(path).st_size
+    except OSError:
+        return False
+    largest = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    free = disk.f_bavail * disk.f_frsize
+    return free < _NEXT_TO_NOTHING or 0 <= largest < size + _NEXT_TO_NOTHING

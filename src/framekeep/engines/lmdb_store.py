@@ -49,6 +49,7 @@ TOUCHED_MAP_SIZE = 16 << 20
 BUSY_SECONDS = 5.0
 FORK_SECONDS = 30.0
 
+_MADE = b"framekeep store made\n"  # in the lock file once the store exists
 _MODE = 0o600  # what a session holds is its user's, not every account's on the machine
 _POLL_SECONDS = 0.005
 
@@ -73,7 +74,7 @@ class Store:
         self._touched_map_size = TOUCHED_MAP_SIZE
         self._lock_fd = -1
         self._data_fd = -1
-        self._needed = 0
+        self._needed = 2 * pages.PAGE_SIZE
         self._unusable = ""
         self._page_size = pages.PAGE_SIZE
         self._shut_for_fork = False
@@ -191,12 +192,15 @@ class Store:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock_fd = os.open(self.directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, _MODE)
             self._lock_shared()
+            self._refuse_emptied_file()
             pages.refuse_short_file(self.path)
             self.main = self._open_env(self.path, self._map_size, sync=self.durable, max_dbs=8)
             self._data_fd = os.open(self.path, os.O_RDWR)
             self.dbs = self._opened_dbs(self.main)
             self.main.reader_check()
-            self._needed, self._page_size = 0, self.main.stat()["psize"]
+            self._page_size = self.main.stat()["psize"]
+            self._needed = (self.main.info()["last_pgno"] + 1) * self._page_size
+            os.pwrite(self._lock_fd, _MADE, 0)
             self.touched = self._open_touched()
         except (lmdb.Error, OSError) as e:
             self.close_files()
@@ -204,6 +208,14 @@ class Store:
         except BaseException:
             self.close_files()
             raise
+
+    def _refuse_emptied_file(self) -> None:
+        """Raise StoreDamagedError for a file that was not always empty: LMDB would begin anew in it."""
+        made = os.pread(self._lock_fd, len(_MADE), 0) == _MADE
+        if made and os.path.exists(self.path) and os.path.getsize(self.path) == 0:
+            raise StoreDamagedError(
+                f"The store {self.path} was cut off: it is empty. Restore it from a backup."
+            )
 
     def close_files(self) -> None:
         """Close the files; the caller is alone in the gate."""
@@ -278,7 +290,7 @@ class Store:
         try:
             pages.refuse_short_file(str(path))
             return self._open_env(str(path), self._touched_map_size, sync=sync, max_dbs=0)
-        except (lmdb.InvalidError, lmdb.VersionMismatchError, lmdb.CorruptedError, StoreDamagedError):
+        except (lmdb.InvalidError, lmdb.VersionMismatchError, lmdb.CorruptedError, StorageError):
             # It holds nothing that may not be lost.
             path.unlink(missing_ok=True)
             return self._open_env(str(path), self._touched_map_size, sync=sync, max_dbs=0)
@@ -308,6 +320,7 @@ class Store:
             StorageBusyError: another process has the store open.
             StorageFullError: there is no room for the second file meanwhile.
         """
+        self.run(lambda: None)  # refuses a file that was cut or deleted
         with self.gate.alone():
             try:
                 self.close_files()

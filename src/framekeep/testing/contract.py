@@ -16,10 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from framekeep.testing.contract_blobs import BlobContract
-from framekeep.testing.contract_expiry import ExpiryContract
-from framekeep.testing.contract_heads import HeadContract
-from framekeep.testing.contract_sharing import SharingContract
+# Before the parts are imported: so pytest explains their assertions, in any project that subclasses them.
+_PARTS = ("base", "blobs", "expiry", "heads", "sharing")
+pytest.register_assert_rewrite(*(f"framekeep.testing.contract_{part}" for part in _PARTS))
+
+from framekeep.testing.contract_blobs import BlobContract  # noqa: E402
+from framekeep.testing.contract_expiry import ExpiryContract  # noqa: E402
+from framekeep.testing.contract_heads import HeadContract  # noqa: E402
+from framekeep.testing.contract_sharing import SharingContract  # noqa: E402
 
 __all__ = ["EngineContract", "contract_failures"]
 
