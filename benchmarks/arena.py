@@ -84,7 +84,7 @@ class Arena:
         """Return how often to measure: less for large frames, least for work on all of them."""
         if rows <= 100_000:
             return self.effort
-        return max(3, self.effort // 5) if heavy else max(5, self.effort // 2)
+        return max(3, self.effort // 6) if heavy else max(5, self.effort // 2)
 
     def add(self, row: Row) -> None:
         """Take a row and show it."""

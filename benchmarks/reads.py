@@ -11,8 +11,10 @@ import psutil  # type: ignore[import-untyped]
 
 from benchmarks import child
 from benchmarks.arena import Arena
+from benchmarks.child import settings
 from benchmarks.report import Bar, Floor, Row
 from benchmarks.timing import Competitor, Figure, race
+from framekeep import DataManager
 
 PAGE = 100
 CHUNK = 65_536
@@ -37,11 +39,13 @@ def warm(arena: Arena, rows: int) -> None:
         return frame
 
     heavy = arena.rounds(rows, heavy=True)
+    bare = DataManager(settings(arena.store, cache_mb=0))
     figures = race(
         [
             Competitor("get", lambda _: manager.get_dataframe(session)),
             Competitor("copy", lambda _: manager.get_dataframe(session, copy=True)),
             Competitor("written", lambda _: write_all(manager.get_dataframe(session))),
+            Competitor("uncached", lambda _: bare.get_dataframe(session), rounds=heavy),
             Competitor("deep", lambda _: held.copy(deep=True)),
             Competitor("deep written", lambda _: write_all(held.copy(deep=True))),
             Competitor("pickle", lambda _: arena.pickle.get("warm"), rounds=heavy),
@@ -66,6 +70,9 @@ def warm(arena: Arena, rows: int) -> None:
             bar,
         )
     )
+    text = "get_dataframe, nothing cached (CACHE_MB=0)"
+    add(Row("get", text, rows, figures["uncached"], figures["pickle"], "pickle files: get"))
+    bare.close()
     for name in ("pickle", "parquet"):
         add(
             Row(
@@ -146,7 +153,7 @@ def pages(arena: Arena) -> None:
             )
             found.setdefault((rows, "first"), []).append(answer["first"])
             found.setdefault((rows, "elsewhere"), []).extend(answer["elsewhere"])
-            found.setdefault((rows, "again"), []).append(answer["again"])
+            found.setdefault((rows, "again"), []).extend(answer["again"])
     figures = {key: Figure.of(samples) for key, samples in found.items() if samples}
     texts = {
         "first": "100 rows, first read of the process",

@@ -7,6 +7,7 @@ takes the small frame only, some seconds, and leaves the page alone.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         mode="quick" if options.quick else "full",
         groups=wanted,
         seconds=round(perf_counter() - started, 1),
-        machine=machine,
+        machine={**machine, "load_average_at_end": round(os.getloadavg()[0], 2)},
         floors=floors,
         codecs=[asdict(f) for f in figures],
     )
@@ -98,7 +99,8 @@ def _page(
     return [
         f"Measured {facts['measured_at']} in {facts['seconds']} s: {machine['cpu']}, "
         f"{machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}, "
-        f"{machine['file_system']}, load {machine['load_average_at_start']} at the start. "
+        f"{machine['file_system']}, load {machine['load_average_at_start']} at the start "
+        f"and {machine['load_average_at_end']} at the end. "
         f"Python {machine['python']}, {packages}.",
         "",
         f"**{facts['passed']} bars passed, {facts['missed']} missed.** Figures are medians.",
