@@ -86,6 +86,11 @@ class Arena:
             return self.effort
         return max(3, self.effort // 6) if heavy else max(5, self.effort // 2)
 
+    @property
+    def processes(self) -> int:
+        """Return how many new processes to start for each thing measured in one."""
+        return max(1, self.effort // 4)
+
     def add(self, row: Row) -> None:
         """Take a row and show it."""
         self.rows.append(row)

@@ -108,7 +108,7 @@ def first(arena: Arena, rows: int) -> None:
         if "open_ms" in answer:
             found.setdefault("open", []).append(answer["open_ms"])
 
-    for _ in range(max(3, arena.effort // 4)):
+    for _ in range(arena.processes):
         take("get", "first_get", store=arena.store, session=session, copy=False)
         take("pickle", "first_pickle", path=path)
         take("copy", "first_get", store=arena.store, session=session, copy=True)
@@ -146,7 +146,7 @@ def pages(arena: Arena) -> None:
             sessions[arena.huge] = child.run("create", store=arena.store, rows=arena.huge)["session"]
             sizes.append(arena.huge)
     found: dict[tuple[int, str], list[float]] = {}
-    for _ in range(max(3, arena.effort // 4)):
+    for _ in range(arena.processes):
         for rows in sizes:
             answer = child.run(
                 "pages", store=arena.store, session=sessions[rows], offsets=_offsets(rows), limit=PAGE

@@ -107,7 +107,7 @@ def memory(arena: Arena, rows: int) -> None:
         place, name = places[design]
         found = [
             child.run("memory", design=design, operation=operation, rows=rows, root=place, session=name)
-            for _ in range(2)
+            for _ in range(min(2, arena.processes))
         ]
         call = {"create": "create_session", "get": "get_dataframe", "get copy": "get_dataframe(copy=True)"}
         ours = design == "framekeep"
