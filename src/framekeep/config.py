@@ -139,7 +139,7 @@ class Settings(BaseSettings):
 
     serialization_method: Literal["pyarrow", "pickle"] = Field(
         "pyarrow",
-        description="`pickle` also keeps cells that have no exact encoding, signed with `PICKLE_SIGNING_KEY`.",
+        description="`pickle` also keeps cells without an exact encoding, signed with `PICKLE_SIGNING_KEY`.",
     )
     pickle_signing_key: SecretStr | None = Field(
         None, description="Key that signs pickled cells; what it did not sign is never unpickled."

@@ -29,7 +29,7 @@ from framekeep.frames.node import Node
 
 _frame_of: Any = internals.create_dataframe_from_blocks
 
-_WIDE: Final = 64
+_WIDE: Final = 90
 """Wider frames are handed out in one block a dtype: pandas warns of fragmentation above 100 blocks."""
 
 

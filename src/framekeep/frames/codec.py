@@ -268,7 +268,7 @@ class FrameCodec:
                 raise named(error, place(manifest.columns[i])) from error
             if whole and _shareable(node, found[i]):
                 self._cache.put(node.key, found[i], node.nbytes)
-        return [found[i] for i in places]
+        return [_lent(manifest.arrays[i], found[i]) for i in places]
 
     def _frame(
         self,
@@ -392,6 +392,12 @@ def _shareable(node: Node, array: Any) -> bool:
     if node.kind != "object":
         return True
     return values.immutable(array)
+
+
+def _lent(node: Node, array: Any) -> Any:
+    """Return the array, or a copy when it holds Python objects: numpy cannot protect those from writing."""
+    objects = node.kind == "object" or node.params.get("storage") == "python"
+    return array.copy() if objects else array
 
 
 def _verify_chunk(read: Reader, ref: Ref, where: str, found: list[Damage]) -> None:

@@ -262,6 +262,12 @@ for _name, _make in EXTENSIONS.items():
 
 # --- other places and odd memory ---
 
+# pyarrow itself leaves indices without entries under such a null, and calls its own array invalid
+add_column(
+    "arrow/struct_of_dictionary/null_rows_only",
+    lambda: column(pa.array([None], NESTED["struct_of_dictionary"][0])),
+)
+
 add(
     "arrow/int64/index",
     lambda: pd.DataFrame({"a": [1, 2]}, index=pd.Index(pd.array([1, None], dtype="int64[pyarrow]"))),
