@@ -378,6 +378,30 @@ def test_size_needed_is_read_without_mapping(engine: LmdbEngine, directory: Path
     assert lmdb_pages.needed_size(str(directory / "nothing")) == 0
 
 
+# --- damaged pages ---
+
+
+def test_whole_file_has_no_problems(engine: LmdbEngine) -> None:
+    filled(engine)
+    assert engine.check_file() == []
+
+
+def test_damaged_page_is_found_without_mapping_it(engine: LmdbEngine, directory: Path) -> None:
+    for i in range(300):
+        engine.commit(space("session", f"s{i}"), Change(None, new_revision(), b"x" * 500))
+    file = bytearray((directory / FILE).read_bytes())
+    branch = next(  # an inner page of a tree: the flag of its kind is 1, and it knows its number
+        at
+        for at in range(8192, len(file), 4096)
+        if file[at + 10 : at + 12] == b"\x01\x00"
+        and int.from_bytes(file[at : at + 8], "little") == at // 4096
+    )
+    with (directory / FILE).open("r+b") as damaged:
+        damaged.seek(branch + 8)
+        damaged.write(b"\xff" * 8)
+    assert engine.check_file() != []
+
+
 # --- damaged records -----------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import lmdb
 
+from framekeep.engines import lmdb_pages as pages
 from framekeep.engines import lmdb_records as records
 from framekeep.engines import lmdb_store
 from framekeep.engines.base import Buffer, Change, Head, Health, SpaceInfo, Visit
@@ -405,6 +406,24 @@ class LmdbEngine:
             StorageFullError: there is no room for the second file meanwhile.
         """
         return self._opened().compact()
+
+    def check_file(self) -> list[str]:
+        """Walk every page of the file, without mapping it, while nobody writes; return what does not hold.
+
+        Finds what checksums of records and chunks cannot: damage to LMDB's own pages.
+
+        Raises:
+            StoreDamagedError: the file is cut off or unreadable.
+            StorageError: this py-lmdb has no walker.
+        """
+        store = self._opened()
+
+        def work() -> list[str]:
+            main, _ = _environments(store)
+            with main.begin(write=True):
+                return pages.problems(store.path)
+
+        return store.run(work)
 
     def sizes(self) -> dict[str, int]:
         """Return ``file_bytes``, how many of them are in use, and the address space: ``map_bytes``."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import struct
 
-from framekeep.errors import ForeignStoreError, StoreDamagedError
+from framekeep.errors import ForeignStoreError, StorageError, StoreDamagedError
 
 PAGE_SIZE = 4096
 """The smallest LMDB page; the real size stands in the file."""
@@ -85,16 +85,32 @@ def extend(fd: int, size: int) -> None:
         return  # no room now: the next reader walks the file and tries again
 
 
-def _unused_beyond(path: str) -> bool:
+def problems(path: str) -> list[str]:
+    """Walk the pages of the file at ``path`` with ordinary reads; return what does not hold, in LMDB's words.
+
+    Nobody may write meanwhile.
+
+    Raises:
+        StoreDamagedError: it cannot even be begun with.
+        StorageError: this py-lmdb has no walker (it came with version 3).
+    """
     try:
         from lmdb import verify
-    except ImportError:
-        return False
+    except ImportError as e:
+        raise StorageError("Checking a store's pages needs py-lmdb 3: pip install 'lmdb>=3'.") from e
+    try:
+        found: list[str] = verify.verify(path, subdir=False)  # type: ignore[no-untyped-call]
+    except verify.VerifyError as e:
+        raise StoreDamagedError(f"The store {path} is damaged: {e}. Restore it from a backup.") from e
+    return found
+
+
+def _unused_beyond(path: str) -> bool:
     # More than once: a writer in another process may be half-way through a commit.
     for _ in range(3):
         try:
-            if not verify.verify(path, subdir=False):  # type: ignore[no-untyped-call]
+            if not problems(path):
                 return True
-        except verify.VerifyError:
+        except StorageError:
             continue
     return False
