@@ -25,7 +25,7 @@ import pytz
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from framekeep.errors import SessionDamagedError
+from framekeep.errors import NewerFormatError, SessionDamagedError
 from framekeep.frames.values import dump, dump_cells, load, load_cells
 
 RECORD = np.dtype([("a", "<i4"), ("b", "U2"), ("o", "O")])
@@ -147,7 +147,7 @@ def test_anything_that_follows_is_damage(data: bytes, count: int | None) -> None
 def test_a_changed_byte_is_damage_or_another_value(data: bytes, count: int | None) -> None:
     for at in range(min(len(data), 400)):
         for byte in {0, 1, 0x7F, 0x80, 0xFF, data[at] ^ 1, data[at] ^ 0x20, data[at] ^ 0x80}:
-            with contextlib.suppress(SessionDamagedError):
+            with contextlib.suppress(SessionDamagedError, NewerFormatError):
                 read(data[:at] + bytes([byte]) + data[at + 1 :], count)
 
 
@@ -155,7 +155,7 @@ def test_a_changed_byte_is_damage_or_another_value(data: bytes, count: int | Non
 @settings(max_examples=300, deadline=None)
 def test_random_bytes_are_damage_or_a_value(data: bytes) -> None:
     for count in (None, 0, 1, 5):
-        with contextlib.suppress(SessionDamagedError):
+        with contextlib.suppress(SessionDamagedError, NewerFormatError):
             read(b"\x01" + data, count)
 
 
@@ -164,7 +164,7 @@ def test_random_bytes_are_damage_or_a_value(data: bytes) -> None:
 def test_spliced_bytes_are_damage_or_a_value(one: tuple[bytes, int | None], data: st.DataObject) -> None:
     other = data.draw(st.sampled_from(ENCODED))[0]
     start, stop = data.draw(st.integers(0, len(one[0]))), data.draw(st.integers(0, len(other)))
-    with contextlib.suppress(SessionDamagedError):
+    with contextlib.suppress(SessionDamagedError, NewerFormatError):
         read(one[0][:start] + other[stop:], one[1])
 
 
@@ -195,7 +195,7 @@ def array(dtype: Any, shape: Any, *rest: Any) -> bytes:
 
 HOSTILE = {
     "empty": b"",
-    "version": b"\x02\x00",
+    "version": b"\x00\x00",
     "unknown tag": b"\x01\xee",
     "reference to nothing": b"\x01\x1c\x00",
     "reference to the unfinished": b"\x01\x11\x01\x1c\x00",
@@ -301,3 +301,8 @@ def test_a_key_whose_hash_would_never_end_is_damage() -> None:
     inner = b"\x00\x00" + b"".join(b"\x1c" + bytes([40 - level]) for level in range(39))
     with pytest.raises(SessionDamagedError, match="nested too deep"):
         load(b"\x01\x12\x02" + tuples + inner + b"\x00")
+
+
+def test_a_newer_version_says_to_upgrade() -> None:
+    with pytest.raises(NewerFormatError, match=r"version 2.*Upgrade"):
+        load(b"\x02\x00")

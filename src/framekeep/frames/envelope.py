@@ -25,6 +25,8 @@ _NARROW: Final = 0x40
 """Tag bits of a narrowed chunk: 0x40 | log2(wide) << 2 | log2(narrow), integers of 2**log2 bytes."""
 
 _SAMPLE: Final = 4096
+_PAGE: Final = 4096
+"""Below a page of the disk ``auto`` does not look for savings."""
 _SMALL: Final = 128
 """Chunks below this many bytes are never worth a codec call."""
 
@@ -63,6 +65,8 @@ class Envelope:
             return data
         if self.codec != "auto":
             return _compressed(data, self.codec)
+        if len(data) < _PAGE:
+            return data
         if integers > 1:
             narrowed = _narrowed(data, integers)
             if narrowed is not None:

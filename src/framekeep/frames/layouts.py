@@ -151,6 +151,8 @@ def cut_cells(cells: NumpyArray, writer: ChunkWriter, *, where: str, pickler: va
     step = max(64, rows_per_chunk(len(encoded) / max(1, len(sample))))
 
     def piece(start: int, end: int) -> Piece:
+        if len(sample) == end - start == rows:
+            return Piece(lambda: (encoded,))  # the sample is the column
         return Piece(lambda: (values.dump_cells(cells[start:end], where=where, pickler=pickler),))
 
     # Encoding holds the interpreter lock, so threads would not help: nbytes 0 keeps it in this one.

@@ -11,7 +11,7 @@ import json
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final, NamedTuple
 
 from framekeep.errors import SessionDamagedError
@@ -88,17 +88,9 @@ class Node:
     @cached_property
     def json(self) -> str:
         """The node without its chunk references, as compact JSON."""
-        head = json.dumps(
-            [
-                self.kind,
-                self.rows,
-                self.params,
-                [[t.layout, t.dtype, t.rows, t.step, len(t.table) // REF.size] for t in self.tracks],
-                self.name,
-                self.nbytes,
-            ],
-            separators=(",", ":"),
-        )
+        shapes = tuple((t.layout, t.dtype, t.rows, t.step, len(t.table) // REF.size) for t in self.tracks)
+        params = json.dumps(self.params, separators=(",", ":")) if self.params else "{}"
+        head = _head_json(self.kind, self.rows, params, shapes, self.name, self.nbytes)
         return f"{head[:-1]},[{','.join(child.json for child in self.children)}]]"
 
     @cached_property
@@ -122,6 +114,22 @@ class Node:
         tables = self.tables
         for at in range(0, len(tables), REF.size):
             yield Digest(tables[at : at + DIGEST_SIZE])
+
+
+@lru_cache(maxsize=1024)
+def _head_json(
+    kind: str,
+    rows: int,
+    params: str,
+    shapes: tuple[tuple[str, str, int, int, int], ...],
+    name: str,
+    nbytes: int,
+) -> str:
+    # The columns of a wide frame differ in their chunks only.
+    before, after = json.dumps([[kind, rows], [shapes, name, nbytes]], separators=(",", ":"))[2:-2].split(
+        "],[", 1
+    )
+    return f"[{before},{params},{after}]"
 
 
 def node_from(value: Any, table: memoryview, at: int) -> tuple[Node, int]:

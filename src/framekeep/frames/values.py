@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from framekeep.errors import DamagedError, UnsupportedTypeError
+from framekeep.errors import DamagedError, NewerFormatError, UnsupportedTypeError
 from framekeep.frames import values_numpy, values_pandas, values_python, values_time  # noqa: F401 - fill the table
 from framekeep.frames.values_cells import read_cells, write_cells
 from framekeep.frames.values_kinds import VERSION, Pickler, Refused, damaged
@@ -62,12 +62,13 @@ def load(data: Data, *, pickler: Pickler | None = None) -> Any:
 
     Raises:
         SessionDamagedError: the bytes are not an encoded value.
+        NewerFormatError: a newer version wrote them.
     """
     try:
         reader = _reader(data, pickler)
         value = reader.value()
         reader.finished()
-    except (DamagedError, MemoryError):
+    except (DamagedError, NewerFormatError, MemoryError):
         raise
     except Exception as error:
         _malformed(error)
@@ -99,7 +100,7 @@ def load_cells(data: Data, n: int, *, pickler: Pickler | None = None) -> npt.NDA
         reader = _reader(data, pickler)
         cells = read_cells(reader, n)
         reader.finished()
-    except (DamagedError, MemoryError):
+    except (DamagedError, NewerFormatError, MemoryError):
         raise
     except Exception as error:
         _malformed(error)
@@ -109,8 +110,13 @@ def load_cells(data: Data, n: int, *, pickler: Pickler | None = None) -> npt.NDA
 def _reader(data: Data, pickler: Pickler | None) -> Reader:
     reader = Reader(data, pickler)
     version = reader.byte()
+    if version > VERSION:
+        raise NewerFormatError(
+            f"A stored value has version {version}; this version of framekeep reads up to {VERSION}. "
+            "Upgrade framekeep to read it."
+        )
     if version != VERSION:
-        damaged(f"version {version} of the value format is unknown to this version of Framekeep")
+        damaged(f"version {version} of the value format never was")
     return reader
 
 
