@@ -29,8 +29,10 @@ help: ## Say what can be made
 demo: $(DEMO) ## Take 336,776 real flights through a whole session and show the figures
 	@$(BIN)/framekeep demo $(ARGS)
 
+# The workers must agree on the order of sets (it names parametrized tests); each run has another one.
 test: $(DEV) ## Run the tests (all but the long form)
-	@$(BIN)/python -m pytest -n $(JOBS) -m "not long" $(ARGS)
+	@export PYTHONHASHSEED=$${PYTHONHASHSEED:-$$RANDOM}; echo "PYTHONHASHSEED=$$PYTHONHASHSEED"; \
+	$(BIN)/python -m pytest -n $(JOBS) -m "not long" $(ARGS)
 
 test-long: $(DEV) ## Run the long form of the suites (kill -9 by the hundred, big frames)
 	@$(BIN)/python -m pytest -m long --timeout 1800 $(ARGS)
