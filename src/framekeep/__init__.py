@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from framekeep.manager import DataManager
     from framekeep.sessions import SessionBackend, StorageBackend
 
-__version__ = "0.1.0"
+    __version__: str
 
 _HOMES = {
     "DataManager": "framekeep.manager",
@@ -39,6 +39,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("framekeep")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'framekeep' has no attribute {name!r}")
@@ -48,4 +52,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_HOMES, "__version__"})
