@@ -83,7 +83,8 @@ def test_keeps_text_that_a_type_would_change(cells: tuple[str, ...]) -> None:
         (("+49", "+50"), "leading plus signs"),
         (("1,5", "2"), "decimal commas"),
         ((" 1", "2"), "spaces around numbers"),
-        (("1", "2", "n/a"), "not every cell is a number"),
+        (("1", "2", "many"), "not every cell is a number"),
+        (("1", "2", "NA"), "it has the word NA; if that means no value, say --missing 'NA'"),
         (
             ("1.1", "1.10"),
             "more digits than a number type keeps, or the same number written in different ways",
@@ -92,6 +93,10 @@ def test_keeps_text_that_a_type_would_change(cells: tuple[str, ...]) -> None:
 )
 def test_says_why_a_column_of_numbers_stayed_text(cells: tuple[str, ...], reason: str) -> None:
     assert typed(column(*cells)).reason == reason
+
+
+def test_a_reason_quotes_no_cell_but_well_known_words() -> None:
+    assert "Smith" not in str(typed(column("1", "2", "3", "Smith")).reason)
 
 
 def test_says_nothing_of_words() -> None:

@@ -79,6 +79,15 @@ def test_another_encoding_can_be_named(csv) -> None:
     assert read(csv("name\nZoë\n".encode("latin-1")), encoding="latin-1").frame["name"].tolist() == ["Zoë"]
 
 
+def test_utf_16_is_read_when_named(csv) -> None:
+    assert read(csv("a,b\nZoë,2\n".encode("utf-16")), encoding="utf-16").frame.iloc[0].tolist() == ["Zoë", 2]
+
+
+def test_an_encoding_nobody_knows_is_refused(csv) -> None:
+    with pytest.raises(UnusableFileError, match="no encoding 'klingon'"):
+        read(csv("a\n1\n"), encoding="klingon")
+
+
 def test_notes_name_the_columns_that_stayed_text(csv) -> None:
     assert read(csv("zip,n\n00501,1\n")).notes == ("zip: kept as text, leading zeros",)
 
@@ -90,6 +99,9 @@ def test_notes_name_the_columns_that_stayed_text(csv) -> None:
         ("a;b\n1;2\n", "t.csv", "--delimiter ';'"),
         ("a,b\n1,2\n3\n", "t.csv", "Row #3: Expected 2 columns, got 1"),
         (b"a\n\xff\n", "t.csv", "--encoding latin-1"),
+        (b"\xff\n1\n", "t.csv", "--encoding latin-1"),
+        ("a\n1\n".encode("utf-16"), "t.csv", "--encoding utf-16"),
+        ("a\n1\n".encode("utf-32"), "t.csv", "--encoding utf-32"),
         ("x", "t.parquet", "not a table that can be read"),
         ("x", "t.arrow", "not a table that can be read"),
         ("x", "t.xlsx", "Save the sheet as CSV first"),

@@ -8,7 +8,6 @@ nothing of files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -36,8 +35,18 @@ _INSTANTS = (  # one shape for the whole column; the unit is the coarsest that h
     ),
 )
 _BOOLEANS = (("true", "false"), ("True", "False"), ("TRUE", "FALSE"))
+_NO_VALUE = ("NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None", ".", "-", "--", "?")
+_REASONS = (
+    ("leading zeros", r"^-?0[0-9]"),
+    ("leading plus signs", r"^\+"),
+    ("decimal commas", r"^-?[0-9]+,[0-9]+$"),
+    ("spaces around numbers", r"^\s+[0-9.-]|[0-9]\s+$"),
+    ("not every cell is a number", r"[^0-9.+-]"),
+)
 _EXACT_DIGITS = 15  # every decimal of up to 15 digits survives text -> float64 -> text
 _MOST_DIGITS = 17  # and no float64 needs more
+
+_NORMAL = 2.3e-308  # the smallest float64 with all its digits, and a little
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,60 +64,59 @@ class Typed:
 
 def typed(text: pa.ChunkedArray) -> Typed:
     """Return the column of ``text`` (Arrow strings, null where missing) with the type that loses nothing."""
-    if text.null_count == len(text):
-        return Typed(_series(text))
-    for attempt in (_integers, _floats, _booleans, _instants):
-        values = attempt(text)
-        if values is not None:
-            return Typed(values)
-    return Typed(_series(text), _reason(text))
+    words = pc.drop_null(text.unique())  # what holds for each different word holds for the column
+    if len(words):
+        for attempt in (_integers, _floats, _booleans, _instants):
+            values = attempt(text, words)
+            if values is not None:
+                return Typed(values)
+    return Typed(_series(text), _reason(text, words))
 
 
-def _integers(text: pa.ChunkedArray) -> pd.Series[Any] | None:
-    if not _all_match(text, _INTEGER):
+def _integers(text: pa.ChunkedArray, words: pa.Array) -> pd.Series[Any] | None:
+    if not _all(words, _INTEGER):
         return None
     for kind, nullable in ((pa.int64(), pd.Int64Dtype()), (pa.uint64(), pd.UInt64Dtype())):
         try:
-            numbers = text.cast(kind)
+            words.cast(kind)
         except pa.ArrowInvalid:
             continue
-        return _series(numbers, nullable if numbers.null_count else None)
+        return _series(text.cast(kind), nullable if text.null_count else None)
     return None
 
 
-def _floats(text: pa.ChunkedArray) -> pd.Series[Any] | None:
-    if not _all_match(text, _FLOAT):
+def _floats(text: pa.ChunkedArray, words: pa.Array) -> pd.Series[Any] | None:
+    if not _all(words, _FLOAT):
         return None
-    numbers = text.cast(pa.float64())
-    if not pc.all(pc.is_finite(numbers)).as_py() or not _injective(text, numbers):
+    numbers = words.cast(pa.float64())
+    if not pc.all(pc.is_finite(numbers)).as_py() or len(numbers.unique()) < len(words):
+        return None  # too large; or two texts would become one value: 1.1 and 1.10 may be two releases
+    digits = pc.utf8_length(pc.replace_substring_regex(words, r"^-?(0\.0*)?|[eE].*$|\.", ""))
+    close = words.filter(pc.greater(digits, _EXACT_DIGITS))
+    if not all(_survives(word) for word in close.to_pylist()):
         return None
-    digits = pc.utf8_length(pc.replace_substring_regex(text, r"^-?(0\.0*)?|[eE].*$|\.", ""))
-    close = text.filter(pc.greater(digits, _EXACT_DIGITS))
-    if any(not _survives(cell) for cell in close.to_pylist() if cell is not None):
-        return None
-    tiny = pc.and_(pc.less(pc.abs(numbers), 2.3e-308), pc.match_substring_regex(text, r"^[^eE]*[1-9]"))
+    tiny = pc.and_(pc.less(pc.abs(numbers), _NORMAL), pc.match_substring_regex(words, r"^[^eE]*[1-9]"))
     if pc.any(tiny).as_py():  # below the normal range a float64 keeps fewer digits
         return None
-    return _series(numbers)
+    return _series(text.cast(pa.float64()))
 
 
-def _survives(cell: str) -> bool:
-    mantissa = Decimal(cell)
-    digits = len(mantissa.as_tuple().digits)
-    return digits <= _MOST_DIGITS and Decimal(f"{float(cell):.{digits - 1}e}") == mantissa
+def _survives(word: str) -> bool:
+    number = Decimal(word)
+    digits = len(number.as_tuple().digits)
+    return digits <= _MOST_DIGITS and Decimal(f"{float(word):.{digits - 1}e}") == number
 
 
-def _booleans(text: pa.ChunkedArray) -> pd.Series[Any] | None:
-    found = set(text.unique().to_pylist()) - {None}
-    if not any(found <= set(pair) for pair in _BOOLEANS):
+def _booleans(text: pa.ChunkedArray, words: pa.Array) -> pd.Series[Any] | None:
+    if len(words) > 2 or not any(set(words.to_pylist()) <= set(pair) for pair in _BOOLEANS):
         return None
     truth = pc.equal(pc.utf8_lower(text), "true")
     return _series(truth, pd.BooleanDtype() if truth.null_count else None)
 
 
-def _instants(text: pa.ChunkedArray) -> pd.Series[Any] | None:
+def _instants(text: pa.ChunkedArray, words: pa.Array) -> pd.Series[Any] | None:
     for pattern, unit, tz in _INSTANTS:
-        if _all_match(text, pattern):
+        if _all(words, pattern):
             try:
                 return _series(text.cast(pa.timestamp(unit, tz)))
             except pa.ArrowInvalid:  # the 30th of February, or outside what the unit can hold
@@ -116,13 +124,17 @@ def _instants(text: pa.ChunkedArray) -> pd.Series[Any] | None:
     return None
 
 
-def _all_match(text: pa.ChunkedArray, pattern: str) -> bool:
-    return bool(pc.all(pc.match_substring_regex(text, pattern)).as_py())
+def _all(words: pa.Array, pattern: str) -> bool:
+    # The first words settle most columns; only those that pass are looked at whole.
+    return not any(_some_not(part, pattern) for part in (words[:16], words[16:]))
 
 
-def _injective(text: pa.ChunkedArray, values: pa.ChunkedArray) -> bool:
-    """Say whether different texts are different values: 1.1 and 1.10 may be two releases."""
-    return len(text.unique()) == len(values.unique())
+def _some_not(words: pa.Array, pattern: str) -> bool:
+    return bool(pc.any(pc.invert(pc.match_substring_regex(words, pattern))).as_py())
+
+
+def _some(words: pa.Array, pattern: str) -> bool:
+    return bool(pc.any(pc.match_substring_regex(words, pattern)).as_py())
 
 
 def _series(values: pa.ChunkedArray, dtype: Any = None) -> pd.Series[Any]:
@@ -132,21 +144,19 @@ def _series(values: pa.ChunkedArray, dtype: Any = None) -> pd.Series[Any]:
     return pd.Series(dtype.__from_arrow__(values))
 
 
-def _reason(text: pa.ChunkedArray) -> str | None:
-    """Say why a column in which most cells look like numbers stayed text."""
+def _reason(text: pa.ChunkedArray, words: pa.Array) -> str | None:
+    """Say why a column in which most cells look like numbers stayed text; else None."""
+    if not len(words):
+        return None
     looks = pc.sum(pc.match_substring_regex(text, _LOOKS_NUMERIC)).as_py() or 0
     if 2 * looks < len(text) - text.null_count:
         return None
-    return next((reason for reason, found in _reasons() if found(text)), "not every cell is a number")
-
-
-def _reasons() -> Iterator[tuple[str, Callable[[pa.ChunkedArray], bool]]]:
-    def some(pattern: str) -> Callable[[pa.ChunkedArray], bool]:
-        return lambda text: bool(pc.any(pc.match_substring_regex(text, pattern)).as_py())
-
-    yield "leading zeros", some(r"^-?0[0-9]")
-    yield "leading plus signs", some(r"^\+")
-    yield "decimal commas", some(r"^-?[0-9]+,[0-9]+$")
-    yield "spaces around numbers", some(r"^\s+[0-9.-]|[0-9]\s+$")
-    yield "not every cell is a number", some(r"[^0-9.+-]")
-    yield "more digits than a number type keeps, or the same number written in different ways", lambda _: True
+    odd = words.filter(pc.invert(pc.match_substring_regex(words, _LOOKS_NUMERIC)))
+    if 0 < len(odd) <= len(_NO_VALUE) and set(odd.to_pylist()) <= set(_NO_VALUE):
+        said = sorted(odd.to_pylist())
+        options = " ".join(f"--missing '{word}'" for word in said)
+        return f"it has the word {' and '.join(said)}; if that means no value, say {options}"
+    for reason, pattern in _REASONS:
+        if _some(words, pattern):
+            return reason
+    return "more digits than a number type keeps, or the same number written in different ways"

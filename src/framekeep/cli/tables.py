@@ -25,6 +25,13 @@ ARROW = (".arrow", ".ipc", ".feather")
 READS = "CSV, TSV (also .gz, .bz2, .zst), Parquet, Arrow IPC and Feather"
 WRITES = "CSV, TSV, Parquet, Arrow IPC and Feather"
 
+_BYTE_ORDER_MARKS = (
+    (b"\xff\xfe\x00\x00", "utf-32"),
+    (b"\x00\x00\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+
 Step = Callable[[float, str], None]
 
 _ELSEWHERE = {
@@ -95,9 +102,13 @@ def read(path: Path, options: CsvOptions, step: Step) -> Loaded:
         raise UnusableFileError(f"There is no file {path}.") from None
     except OSError as error:  # ArrowIOError is one
         raise UnusableFileError(f"{path} cannot be read: {_first_line(error)}.") from error
+    except UnicodeError as error:
+        raise _not_text(path, options.encoding) from error
+    except LookupError as error:
+        raise UnusableFileError(f"There is no encoding {options.encoding!r}.") from error
+    except UnusableFileError:
+        raise
     except ValueError as error:  # ArrowInvalid is one
-        if isinstance(error, UnusableFileError):
-            raise
         raise UnusableFileError(f"{path} is not a table that can be read: {_first_line(error)}") from error
     step(1.0, "")
     return loaded
@@ -148,6 +159,8 @@ def _read_csv(path: Path, options: CsvOptions, suffix: str, step: Step) -> Loade
     delimiter = options.delimiter or TEXT[suffix]
     if len(delimiter) != 1:
         raise UnusableFileError(f"The delimiter must be one character, not {delimiter!r}.")
+    if path.suffix.lower() not in PACKED:
+        _check_marks(path, options.encoding)
     parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
     reading = csv.ReadOptions(encoding=options.encoding)
     one_by_one = csv.ReadOptions(encoding=options.encoding, use_threads=False)  # so that errors name the row
@@ -167,9 +180,7 @@ def _read_csv(path: Path, options: CsvOptions, suffix: str, step: Step) -> Loade
         text = csv.read_csv(path, read_options=reading, parse_options=parse, convert_options=converting)
     except pa.ArrowInvalid as error:
         if "UTF8" in str(error):
-            raise UnusableFileError(
-                f"{path} is not {options.encoding} text. Say what it is, for example --encoding latin-1."
-            ) from error
+            raise _not_text(path, options.encoding) from error
         csv.read_csv(path, read_options=one_by_one, parse_options=parse, convert_options=converting)
         raise
     step(0.5, f"Finding types in {path.name}")
@@ -184,6 +195,22 @@ def _read_csv(path: Path, options: CsvOptions, suffix: str, step: Step) -> Loade
     frame = pd.DataFrame(dict(enumerate(columns)), copy=False)
     frame.columns = pd.Index(names, dtype="str")
     return Loaded(frame, tuple(notes))
+
+
+def _not_text(path: Path, encoding: str) -> UnusableFileError:
+    return UnusableFileError(
+        f"{path} is not {encoding} text. Say what it is: --encoding latin-1, cp1252, utf-16 …"
+    )
+
+
+def _check_marks(path: Path, encoding: str) -> None:
+    """Refuse a file whose first bytes say that it is in another encoding."""
+    if encoding.lower().replace("-", "").startswith("utf8"):
+        with path.open("rb") as file:
+            start = file.read(4)
+        for mark, name in _BYTE_ORDER_MARKS:
+            if start.startswith(mark):
+                raise UnusableFileError(f"{path} is {name} text: give --encoding {name}.")
 
 
 def _check_delimiter(path: Path, header: str, delimiter: str) -> None:
