@@ -24,6 +24,7 @@ from framekeep.errors import (
     InvalidInputError,
     LeaseLostError,
     LockTimeoutError,
+    NewerFormatError,
     SessionDamagedError,
 )
 from framekeep.names import Revision, Space, checked_id, new_id, new_revision, space
@@ -48,6 +49,8 @@ class _Body:
     def decode(cls, head: Head, name: str) -> _Body:
         try:
             record = json.loads(head.body)
+            if record["format"] > FORMAT:
+                raise NewerFormatError(f"The lock {name!r} is of a newer Framekeep. Install that one.")
             return cls(int(record["fence"]), record["owner"])
         except (ValueError, KeyError, TypeError) as error:
             raise SessionDamagedError(

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from framekeep.errors import InvalidMarksError, SessionDamagedError
+from framekeep.errors import InvalidMarksError, NewerFormatError, SessionDamagedError
 
 Rows = npt.NDArray[np.int64]
 """Sorted unique row positions."""
@@ -104,8 +104,13 @@ class Marks:
         """Return the marks that ``encode`` gave these bytes for.
 
         Raises:
+            NewerFormatError: a newer version of Framekeep wrote them.
             SessionDamagedError: the bytes are none of ours.
         """
+        if data[:1] > bytes([FORMAT]):
+            raise NewerFormatError(
+                f"Marks have format {data[0]}; this Framekeep reads up to {FORMAT}. Install a newer one."
+            )
         try:
             return cls(_decode_columns(memoryview(data)))
         except (struct.error, ValueError, IndexError, OverflowError) as error:
@@ -198,7 +203,7 @@ def _encode_column(position: int, rows: Rows) -> list[bytes]:
 def _decode_columns(data: memoryview) -> dict[int, Rows]:
     version, count = _HEADER.unpack_from(data)
     if version != FORMAT:
-        raise ValueError(f"unknown format {version} of marks")
+        raise ValueError("unknown format of marks")
     at = _HEADER.size
     columns: dict[int, Rows] = {}
     for _ in range(count):

@@ -11,7 +11,14 @@ import pytest
 from framekeep.engines.base import Change, Engine
 from framekeep.engines.lmdb import LmdbEngine
 from framekeep.engines.memory import MemoryEngine
-from framekeep.errors import InvalidIdError, InvalidInputError, LeaseLostError, LockTimeoutError
+from framekeep.errors import (
+    InvalidIdError,
+    InvalidInputError,
+    LeaseLostError,
+    LockTimeoutError,
+    NewerFormatError,
+    SessionDamagedError,
+)
 from framekeep.locks import GRACE, Lease, Locks
 from framekeep.names import Space, new_revision
 from framekeep.testing.clock import ManualClock
@@ -169,7 +176,13 @@ def test_a_lock_is_no_session(locks: Locks, engine: Engine) -> None:
 
 def test_a_damaged_lock_says_so(locks: Locks, engine: Engine) -> None:
     engine.commit(Space("lock:a"), Change(None, new_revision(), b"{}"))
-    with pytest.raises(Exception, match="lock 'a' is damaged"):
+    with pytest.raises(SessionDamagedError, match="lock 'a' is damaged"):
+        locks.lock("a").acquire()
+
+
+def test_a_lock_of_a_newer_format_is_refused_clearly(locks: Locks, engine: Engine) -> None:
+    engine.commit(Space("lock:a"), Change(None, new_revision(), b'{"format":2}'))
+    with pytest.raises(NewerFormatError, match="'a'"):
         locks.lock("a").acquire()
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framekeep.errors import InvalidMarksError, SessionDamagedError
+from framekeep.errors import InvalidMarksError, NewerFormatError, SessionDamagedError
 from framekeep.marks import Marks
 
 COLUMNS = pd.Index(["age", "sex", "dose"])
@@ -196,6 +196,11 @@ def test_damaged_bytes_are_refused(data: st.DataObject) -> None:
     with pytest.raises(SessionDamagedError):
         Marks.decode(good[: data.draw(st.integers(0, len(good) - 1))])
     flipped = bytearray(good)
-    flipped[data.draw(st.integers(0, 4))] ^= data.draw(st.integers(1, 255))
+    flipped[data.draw(st.integers(1, 4))] ^= data.draw(st.integers(1, 255))
     with pytest.raises(SessionDamagedError):
         Marks.decode(bytes(flipped))
+
+
+def test_newer_marks_are_refused_clearly() -> None:
+    with pytest.raises(NewerFormatError, match="newer"):
+        Marks.decode(b"\x02" + marks(age=[1]).encode()[1:])
