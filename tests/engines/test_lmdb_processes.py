@@ -7,7 +7,9 @@ import random
 import signal
 import struct
 import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from framekeep.engines import lmdb_records as records
 from framekeep.engines import lmdb_store
 from framekeep.engines.base import Change, blobs
 from framekeep.engines.lmdb import LmdbEngine
-from framekeep.errors import StorageBusyError, StorageError
+from framekeep.errors import StorageBusyError, StorageError, StorageUnavailableError
 from framekeep.names import Digest, Space, digest_of, new_revision, space
 
 A = space("session", "a")
@@ -82,6 +84,82 @@ def test_map_grown_by_another_process_is_followed(engine: LmdbEngine, directory:
     contents = [bytes([i]) * (1 << 20) for i in range(8)]
     assert blobs(engine, HELD, [digest_of(content) for content in contents]) == contents
     engine.commit(A, Change(None, new_revision(), b"mine"))
+
+
+def test_store_open_in_another_container_is_refused(directory: Path, start: Start) -> None:
+    unshare = ["unshare", "--pid", "--fork", "--mount-proc"]
+    if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("making a PID namespace is not permitted here")
+    program = str(Path(__file__).parent / "programs" / "hold_open.py")
+    other = subprocess.Popen(
+        [*unshare, "--kill-child", sys.executable, program, str(directory), "open"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        ready(other)
+        with pytest.raises(StorageBusyError, match="container"):
+            LmdbEngine(directory)
+    finally:
+        other.kill()
+        other.communicate()
+    LmdbEngine(directory).close()
+
+
+def test_engine_closed_among_busy_threads_stays_closed(directory: Path) -> None:
+    engine = LmdbEngine(directory, durable=False)
+    engine.commit(A, Change(None, new_revision(), b""))
+    ended: list[type[BaseException]] = []
+
+    def work() -> None:
+        try:
+            while True:
+                engine.load(A)
+                engine.touch(A, 60.0)
+        except BaseException as e:
+            ended.append(type(e))
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    engine.close()
+    for worker in workers:
+        worker.join()
+    assert ended == [StorageUnavailableError] * 4
+    again = LmdbEngine(directory)  # nobody has kept the files
+    assert again.load(A) is not None
+    again.close()
+
+
+def test_space_that_was_touched_is_there_whoever_purges(directory: Path) -> None:
+    engine = LmdbEngine(directory, durable=False)
+    over = threading.Event()
+    broken: list[str] = []
+
+    def purge() -> None:
+        while not over.is_set():
+            engine.purge()
+
+    purgers = [threading.Thread(target=purge) for _ in range(2)]
+    for purger in purgers:
+        purger.start()
+    ttl, kept = 0.004, 0
+    try:
+        for _ in range(1500):
+            start = time.time()
+            if engine.touch(A, ttl):
+                kept += 1
+                if engine.load(A) is None and time.time() - start < ttl:
+                    broken.append("touched, and gone before its time")
+            else:
+                engine.commit(A, Change(None, new_revision(), b"", ttl=ttl))
+    finally:
+        over.set()
+        for purger in purgers:
+            purger.join()
+    engine.close()
+    assert broken == []
+    assert kept > 0
 
 
 # --- forks ---------------------------------------------------------------------------------------

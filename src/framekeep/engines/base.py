@@ -141,7 +141,8 @@ class Engine(Protocol):
         """Call ``visit(i, buffer)`` once for each ``digests[i]``, in order.
 
         The buffer is valid only during the call, so that an engine may lend its own memory; ``visit`` must
-        be quick and must not call the engine. Expiry is not checked here: the caller holds a head.
+        be quick and must not call the engine, nor wait for a thread that does. Expiry is not checked here:
+        the caller holds a head.
 
         Raises:
             BlobMissing: with every missing digest, before the first visit or after some.

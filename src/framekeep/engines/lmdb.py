@@ -9,21 +9,20 @@ Every stored byte is described in docs/format.md, "The embedded store".
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from math import inf
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import lmdb
 
 from framekeep.engines import lmdb_pages as pages
 from framekeep.engines import lmdb_records as records
-from framekeep.engines import lmdb_store
+from framekeep.engines import lmdb_registry, lmdb_store
 from framekeep.engines.base import Buffer, Change, Head, Health, SpaceInfo, Visit
 from framekeep.engines.lmdb_records import BLOBS, DUE, HEADS, LOG, META, STAGED, HeadRecord
+from framekeep.engines.lmdb_step import environments, expiry_of, find, growing_touched, head_of, writing
 from framekeep.errors import (
     BlobMissing,
     Conflict,
@@ -69,7 +68,7 @@ class LmdbEngine:
     ) -> None:
         self.directory = Path(directory)
         self._clock = clock
-        self._store: lmdb_store.Store | None = lmdb_store.acquire(
+        self._store: lmdb_store.Store | None = lmdb_registry.acquire(
             self.directory, durable=durable, map_size=map_size
         )
 
@@ -84,7 +83,7 @@ class LmdbEngine:
         key, store = records.space_key(space), self._opened()
 
         def work() -> Head | None:
-            found = _find(store, key)
+            found = find(store, key)
             if found is None:
                 return None
             head, expiry = found
@@ -109,7 +108,7 @@ class LmdbEngine:
 
     def _commit(self, store: lmdb_store.Store, key: bytes, change: Change) -> None:
         prefix = records.blob_prefix(key)
-        with _writing(store) as step:
+        with writing(store) as step:
             now = self._clock()
             head = step.head(key)
             live = head if head is not None and step.expiry(key, head, now) > now else None
@@ -144,11 +143,11 @@ class LmdbEngine:
 
     def _touch_lightly(self, store: lmdb_store.Store, key: bytes, ttl: float) -> bool | None:
         """Touch without the durable file; None when that would not do."""
-        main, touched = _environments(store)
+        main, touched = environments(store)
         # The write lock of the touched file is held while deciding, as purge does: one of the two is first.
-        with _growing_touched(), touched.begin(write=True) as mine:
+        with growing_touched(), touched.begin(write=True) as mine:
             with main.begin(buffers=True) as txn:
-                head = _head(store, txn, key)
+                head = head_of(store, txn, key)
             if head is None:
                 return False
             now = self._clock()
@@ -161,7 +160,7 @@ class LmdbEngine:
             return True
 
     def _touch_durably(self, store: lmdb_store.Store, key: bytes, ttl: float) -> bool:
-        with _writing(store) as step:
+        with writing(store) as step:
             now = self._clock()
             head = step.head(key)
             if head is None or step.expiry(key, head, now) <= now:
@@ -181,7 +180,7 @@ class LmdbEngine:
         prefix = records.blob_prefix(key)
 
         def put(batch: Mapping[Digest, Buffer]) -> None:
-            with _writing(store) as step:
+            with writing(store) as step:
                 now = self._clock()
                 head = step.head(key)
                 if head is not None and step.expiry(key, head, now) <= now:
@@ -204,7 +203,7 @@ class LmdbEngine:
         prefix, store = records.blob_prefix(records.space_key(space)), self._opened()
 
         def work() -> OSError | None:
-            main, _ = _environments(store)
+            main, _ = environments(store)
             with main.begin(db=store.dbs[BLOBS], buffers=True) as txn:
                 found = [txn.get(prefix + digest) for digest in digests]
                 missing = [d for d, view in zip(digests, found, strict=True) if view is None]
@@ -233,11 +232,11 @@ class LmdbEngine:
         prefix = records.blob_prefix(key)
 
         def work() -> list[bytes]:
-            main, touched = _environments(store)
+            main, touched = environments(store)
             entries: list[bytes] = []
             # One snapshot for the head and its log: a deletion in between would look like damage.
             with main.begin() as txn:
-                head = _head(store, txn, key)
+                head = head_of(store, txn, key)
                 if head is None:
                     return []
                 with touched.begin() as rows:
@@ -272,7 +271,7 @@ class LmdbEngine:
     def _page_of(
         self, store: lmdb_store.Store, wanted: bytes, start: bytes
     ) -> tuple[list[SpaceInfo], bytes | None]:
-        main, touched = _environments(store)
+        main, touched = environments(store)
         now = self._clock()
         page: list[SpaceInfo] = []
         with main.begin(buffers=True) as txn, touched.begin() as rows:
@@ -304,7 +303,7 @@ class LmdbEngine:
         store, wanted = self._opened(), prefix.encode()
 
         def work() -> int:
-            main, _ = _environments(store)
+            main, _ = environments(store)
             with main.begin() as txn:
                 cursor, total = txn.cursor(db=store.dbs[META]), 0
                 more = cursor.set_range(records.COUNT + wanted)
@@ -319,7 +318,7 @@ class LmdbEngine:
         self, store: lmdb_store.Store, wanted: bytes, limit: int | None
     ) -> list[tuple[float, bytes]]:
         """Return (durable expiry, key) of expired spaces, longest expired first."""
-        main, touched = _environments(store)
+        main, touched = environments(store)
         now = self._clock()
         found: list[tuple[float, bytes]] = []
         with main.begin() as txn, touched.begin() as rows:
@@ -327,7 +326,7 @@ class LmdbEngine:
                 expiry, key = records.unpack_time(due[:8]), due[8:]
                 if expiry > now or (limit is not None and len(found) >= limit):
                     break
-                if key.startswith(wanted) and _expiry_of(txn, store, key, expiry, rows.get(key)) <= now:
+                if key.startswith(wanted) and expiry_of(txn, store, key, expiry, rows.get(key)) <= now:
                     found.append((expiry, key))
         return found
 
@@ -342,25 +341,25 @@ class LmdbEngine:
         left = store.run(lambda: self._abandoned(store, wanted, limit - len(due)))
         if left:
             store.run(lambda: self._free_abandoned(store, left))
-        store.run(lambda: _environments(store)[0].reader_check())
+        store.run(lambda: environments(store)[0].reader_check())
         return freed
 
     def _free_expired(self, store: lmdb_store.Store, due: Sequence[tuple[float, bytes]]) -> int:
         freed = 0
-        with _writing(store) as step:
+        with writing(store) as step:
             now = self._clock()
             rows = step.hold()
             for expiry, key in due:
                 # Seen without locks, so looked at again.
                 if step.txn.get(records.due_key(expiry, key), db=store.dbs[DUE]) is None:
                     continue
-                if _expiry_of(step.txn, store, key, expiry, rows.get(key)) <= now:
+                if expiry_of(step.txn, store, key, expiry, rows.get(key)) <= now:
                     step.free(key, expiry)
                     freed += 1
         return freed
 
     def _abandoned(self, store: lmdb_store.Store, wanted: bytes, limit: int) -> list[bytes]:
-        main, _ = _environments(store)
+        main, _ = environments(store)
         now = self._clock()
         found: list[bytes] = []
         with main.begin() as txn:
@@ -372,7 +371,7 @@ class LmdbEngine:
         return found
 
     def _free_abandoned(self, store: lmdb_store.Store, keys: Sequence[bytes]) -> None:
-        with _writing(store) as step:
+        with writing(store) as step:
             now = self._clock()
             for key in keys:
                 deadline = step.txn.get(key, db=store.dbs[STAGED])
@@ -388,7 +387,7 @@ class LmdbEngine:
         key, store = records.space_key(space), self._opened()
 
         def work() -> bool:
-            with _writing(store) as step:
+            with writing(store) as step:
                 there = step.txn.get(key, db=store.dbs[HEADS]) is not None
                 due = [d for d in step.txn.cursor(db=store.dbs[DUE]).iternext(values=False) if d[8:] == key]
                 step.free(key, records.unpack_time(due[0][:8]) if due else inf)
@@ -419,7 +418,7 @@ class LmdbEngine:
         store = self._opened()
 
         def work() -> list[str]:
-            main, _ = _environments(store)
+            main, _ = environments(store)
             with main.begin(write=True):
                 return pages.problems(store.path)
 
@@ -430,7 +429,7 @@ class LmdbEngine:
         store = self._opened()
 
         def work() -> dict[str, int]:
-            main, _ = _environments(store)
+            main, _ = environments(store)
             info = main.info()
             with main.begin() as txn:
                 stats = [main.stat(), *(txn.stat(db) for db in store.dbs.values())]
@@ -461,162 +460,12 @@ class LmdbEngine:
         """Release the files; the last engine of the process on this directory closes them. Idempotent."""
         store, self._store = self._store, None
         if store is not None:
-            lmdb_store.release(store)
+            lmdb_registry.release(store)
 
     def _opened(self) -> lmdb_store.Store:
         if self._store is None:
             raise StorageUnavailableError(f"The engine on {self.directory} is closed.")
         return self._store
-
-
-# --- one write transaction -----------------------------------------------------------------------
-
-
-class _Step:
-    """The write transaction of one change, with the touched file's when expiry has to be decided."""
-
-    def __init__(self, store: lmdb_store.Store, txn: lmdb.Transaction[bytes]) -> None:
-        self.store = store
-        self.txn = txn
-        self.held: lmdb.Transaction[bytes] | None = None
-
-    def hold(self) -> lmdb.Transaction[bytes]:
-        """Return the touched file's write transaction, begun on first use: no touch until this step ends."""
-        if self.held is None:
-            self.held = _environments(self.store)[1].begin(write=True)
-        return self.held
-
-    def head(self, key: bytes) -> HeadRecord | None:
-        """Return the head, expired or not."""
-        return _head(self.store, self.txn, key)
-
-    def expiry(self, key: bytes, head: HeadRecord, now: float) -> float:
-        """Return when the space expires; if that is about to be decided, touches wait from here on."""
-        return head.expiry if head.expiry > now else records.effective_expiry(head, self.hold().get(key))
-
-    def put_head(self, key: bytes, old: HeadRecord | None, new: HeadRecord) -> None:
-        dbs = self.store.dbs
-        self.txn.put(key, records.pack_head(key, new), db=dbs[HEADS])
-        if old is None:
-            self._add_to_count(key, 1)
-            self.txn.delete(key, db=dbs[STAGED])
-        if old is None or old.expiry != new.expiry:
-            if old is not None and old.expiry != inf:
-                self.txn.delete(records.due_key(old.expiry, key), db=dbs[DUE])
-            if new.expiry != inf:
-                self.txn.put(records.due_key(new.expiry, key), b"", db=dbs[DUE])
-
-    def put_blobs(self, prefix: bytes, blobs: Mapping[Digest, Buffer]) -> None:
-        cursor = self.txn.cursor(db=self.store.dbs[BLOBS])
-        cursor.putmulti(((prefix + digest, blob) for digest, blob in blobs.items()), overwrite=False)
-
-    def keep(
-        self, prefix: bytes, keep: frozenset[Digest], blobs: Mapping[Digest, Buffer]
-    ) -> Mapping[Digest, Buffer]:
-        """Delete the space's blobs that are not in ``keep``; return what of it ``blobs`` has to add."""
-        present: set[bytes] = set()
-        doomed: list[bytes] = []
-        cursor = self.txn.cursor(db=self.store.dbs[BLOBS])
-        if cursor.set_range(prefix):
-            for name in cursor.iternext(values=False):
-                if not name.startswith(prefix):
-                    break
-                digest = name[records.PREFIX_SIZE :]
-                if digest in keep:
-                    present.add(digest)
-                else:
-                    doomed.append(name)
-        wanted = keep - present
-        missing = [digest for digest in wanted if digest not in blobs]
-        if missing:
-            raise BlobMissing(missing)
-        for name in doomed:
-            self.txn.delete(name, db=self.store.dbs[BLOBS])
-        return {digest: blobs[digest] for digest in wanted}
-
-    def free(self, key: bytes, expiry: float) -> None:
-        """Delete a space with all it holds, or what was staged for it; ``expiry`` is its durable one."""
-        dbs, prefix = self.store.dbs, records.blob_prefix(key)
-        if self.txn.delete(key, db=dbs[HEADS]):
-            self._add_to_count(key, -1)
-        if expiry != inf:
-            self.txn.delete(records.due_key(expiry, key), db=dbs[DUE])
-        self.txn.delete(key, db=dbs[STAGED])
-        for name in (BLOBS, LOG):
-            cursor = self.txn.cursor(db=dbs[name])
-            more = cursor.set_range(prefix)
-            while more and cursor.key().startswith(prefix):
-                more = cursor.delete() and bool(cursor.key())
-        if expiry != inf:
-            with _growing_touched():
-                self.hold().delete(key)
-
-    def _add_to_count(self, key: bytes, n: int) -> None:
-        meta, name = self.store.dbs[META], records.count_key(key)
-        self.txn.put(name, records.pack_count(records.unpack_count(self.txn.get(name, db=meta)) + n), db=meta)
-
-
-@contextmanager
-def _writing(store: lmdb_store.Store) -> Iterator[_Step]:
-    main, _ = _environments(store)
-    txn = main.begin(write=True)
-    step = _Step(store, txn)
-    try:
-        yield step
-        txn.commit()
-        if step.held is not None:
-            with contextlib.suppress(lmdb.MapFullError):  # it only drops rows that mean nothing any more
-                step.held.commit()
-        store.settle()
-    finally:
-        # No-ops after a commit.
-        txn.abort()
-        if step.held is not None:
-            step.held.abort()
-
-
-@contextmanager
-def _growing_touched() -> Iterator[None]:
-    """Tell ``Store.run`` which of the two maps is full."""
-    try:
-        yield
-    except lmdb.MapFullError as e:
-        raise lmdb_store.TouchedFull from e
-
-
-def _head(store: lmdb_store.Store, txn: lmdb.Transaction[Any], key: bytes) -> HeadRecord | None:
-    raw = txn.get(key, db=store.dbs[HEADS])
-    return None if raw is None else records.unpack_head(key, raw)
-
-
-def _environments(store: lmdb_store.Store) -> tuple[lmdb.Environment, lmdb.Environment]:
-    assert store.main is not None
-    assert store.touched is not None
-    return store.main, store.touched
-
-
-def _find(store: lmdb_store.Store, key: bytes) -> tuple[HeadRecord, float] | None:
-    """Return a head and when it expires; it may have."""
-    main, touched = _environments(store)
-    with main.begin(buffers=True) as txn:
-        head = _head(store, txn, key)
-    if head is None:
-        return None
-    with touched.begin() as rows:
-        return head, records.effective_expiry(head, rows.get(key))
-
-
-def _expiry_of(
-    txn: lmdb.Transaction[bytes], store: lmdb_store.Store, key: bytes, durable: float, row: Any
-) -> float:
-    """Return when a space that waits for ``durable`` expires, even if its head cannot be read."""
-    raw = txn.get(key, db=store.dbs[HEADS])
-    if raw is None:
-        return durable
-    try:
-        return records.effective_expiry(records.unpack_head(key, raw), row)
-    except SessionDamagedError:
-        return max(durable, records.touched_expiry(row))
 
 
 def _size(blobs: Mapping[Digest, Buffer]) -> int:

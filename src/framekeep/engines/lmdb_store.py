@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import threading
 import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -27,13 +26,13 @@ from framekeep.engines.filesystems import refuse_network
 from framekeep.engines.lmdb_errors import translated
 from framekeep.engines.lmdb_gate import Gate
 from framekeep.errors import (
-    ConfigurationError,
     ForeignStoreError,
     FramekeepError,
     NewerFormatError,
     StorageBusyError,
     StorageError,
     StorageFullError,
+    StorageUnavailableError,
     StoreDamagedError,
 )
 
@@ -67,6 +66,7 @@ class Store:
         self.durable = durable
         self.gate = Gate()
         self.users = 0
+        self.closed = False
         self.main: lmdb.Environment | None = None
         self.touched: lmdb.Environment | None = None
         self.dbs: dict[bytes, Any] = {}
@@ -184,6 +184,8 @@ class Store:
         Raises:
             StorageError: of the kind that says what is wrong.
         """
+        if self.closed:
+            raise StorageUnavailableError(f"The engine on {self.directory} is closed.")
         if self._unusable:
             raise StorageError(self._unusable)
         self.close_files()
@@ -200,7 +202,9 @@ class Store:
             self.main.reader_check()
             self._page_size = self.main.stat()["psize"]
             self._needed = (self.main.info()["last_pgno"] + 1) * self._page_size
-            os.pwrite(self._lock_fd, _MADE, 0)
+            if os.pread(self._lock_fd, len(_MADE), 0) != _MADE:
+                _sync_directory(self.directory)
+                os.pwrite(self._lock_fd, _MADE, 0)
             self.touched = self._open_touched()
         except (lmdb.Error, OSError) as e:
             self.close_files()
@@ -296,18 +300,33 @@ class Store:
             return self._open_env(str(path), self._touched_map_size, sync=sync, max_dbs=0)
 
     def _lock_shared(self) -> None:
+        """Take the directory's lock as one user of many; the first one says from where.
+
+        LMDB knows readers by their process ids, so all processes have to see the same ones: two containers
+        with namespaces of their own would take each other's readers for dead, and reuse pages being read.
+        """
+        here = _pid_namespace()
+        if self._locked(fcntl.LOCK_EX):
+            os.pwrite(self._lock_fd, here, len(_MADE))
         deadline = time.monotonic() + BUSY_SECONDS
-        while True:
-            try:
-                fcntl.flock(self._lock_fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise StorageBusyError(
-                        f"The store {self.path} is being compacted by another process; try again."
-                    ) from None
-                time.sleep(_POLL_SECONDS)
-            else:
-                return
+        while not self._locked(fcntl.LOCK_SH):
+            if time.monotonic() > deadline:
+                raise StorageBusyError(
+                    f"The store {self.path} is being compacted by another process; try again."
+                )
+            time.sleep(_POLL_SECONDS)
+        if os.pread(self._lock_fd, len(here), len(_MADE)) != here:
+            raise StorageBusyError(
+                f"The store {self.path} is open in another container. Let the containers share one PID "
+                "namespace, or use Redis to share sessions between them."
+            )
+
+    def _locked(self, how: int) -> bool:
+        try:
+            fcntl.flock(self._lock_fd, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     # --- compaction -----------------------------------------------------------------------------
 
@@ -333,12 +352,10 @@ class Store:
 
     def _compact_alone(self) -> tuple[int, int]:
         self._lock_fd = os.open(self.directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, _MODE)
-        try:
-            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not self._locked(fcntl.LOCK_EX):
             raise StorageBusyError(
                 f"The store {self.path} is open in another process; stop the others, then compact it."
-            ) from None
+            )
         pages.refuse_short_file(self.path)
         before = os.stat(self.path).st_size
         copy = str(self.directory / COMPACT_FILE)
@@ -357,11 +374,7 @@ class Store:
         finally:
             os.close(fd)
         os.replace(copy, self.path)
-        directory = os.open(self.directory, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        _sync_directory(self.directory)
         return before, os.stat(self.path).st_size
 
     # --- forks ----------------------------------------------------------------------------------
@@ -386,6 +399,8 @@ class Store:
         if not self._shut_for_fork:
             _graveyard.extend((self.main, self.touched))
             self.main = self.touched = None
+            os.close(self._lock_fd)  # the parent keeps its own; the child must not hold the lock for it
+            self._lock_fd = -1
             self._unusable = (
                 f"The process was forked inside a call on the store {self.path}: the child cannot use it. "
                 "Fork elsewhere, or start children with spawn."
@@ -393,67 +408,26 @@ class Store:
         self.gate = Gate()
 
 
-# --- one store per process and directory ---------------------------------------------------------
-
 _graveyard: list[lmdb.Environment | None] = []
-_stores: dict[str, Store] = {}
-_registry = threading.Lock()
+"""What a child inherited inside a call: kept for ever, since closing would end the parent's readers."""
 
 
-def acquire(directory: Path, *, durable: bool, map_size: int) -> Store:
-    """Return the process's store for ``directory``, opened; pair with ``release``.
-
-    Raises:
-        ConfigurationError: it is open here with another ``durable``.
-        StorageError: of the kind that says what is wrong.
-    """
-    key = os.path.realpath(directory)
-    with _registry:
-        store = _stores.get(key)
-        if store is None:
-            store = Store(Path(key), durable=durable, map_size=map_size)
-            store.open_files()
-            _stores[key] = store
-        elif store.durable != durable:
-            raise ConfigurationError(
-                f"The store in {directory} is open in this process with durable={store.durable} already."
-            )
-        store.users += 1
-        return store
+def _sync_directory(directory: Path) -> None:
+    """Let the names in a directory survive a power cut."""
+    fd = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
-def release(store: Store) -> None:
-    """Give up one use; the last one closes the files."""
-    with _registry:
-        store.users -= 1
-        if store.users == 0:
-            _stores.pop(str(store.directory), None)
-            with store.gate.alone():
-                store.close_files()
-
-
-def _before_fork() -> None:
-    _registry.acquire()
-    for store in _stores.values():
-        store.before_fork()
-
-
-def _after_fork_in_parent() -> None:
-    for store in _stores.values():
-        store.after_fork_in_parent()
-    _registry.release()
-
-
-def _after_fork_in_child() -> None:
-    global _registry
-    _registry = threading.Lock()
-    for store in _stores.values():
-        store.after_fork_in_child()
-
-
-os.register_at_fork(
-    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-)
+def _pid_namespace() -> bytes:
+    """Return 32 bytes that differ between containers which do not see each other's processes."""
+    try:
+        name = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        name = ""
+    return name.encode().ljust(32)[:32]
 
 
 def _boot_id() -> str | None:

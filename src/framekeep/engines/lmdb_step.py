@@ -1,0 +1,187 @@
+"""Transactions on the two files of an embedded store, and what a space is in them.
+
+Owns which records make a space, so that a change leaves none behind. Knows nothing of revisions or of who
+may change what.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from math import inf
+from typing import Any
+
+import lmdb
+
+from framekeep.engines import lmdb_records as records
+from framekeep.engines import lmdb_store
+from framekeep.engines.base import Buffer
+from framekeep.engines.lmdb_records import BLOBS, DUE, HEADS, LOG, META, STAGED, HeadRecord
+from framekeep.errors import BlobMissing, SessionDamagedError
+from framekeep.names import Digest
+
+
+class Step:
+    """The write transaction of one change, with the touched file's when expiry has to be decided.
+
+    Attributes:
+        txn: the transaction on the durable file.
+        held: that on the touched file, once ``hold`` has begun it.
+    """
+
+    def __init__(self, store: lmdb_store.Store, txn: lmdb.Transaction[bytes]) -> None:
+        self.store = store
+        self.txn = txn
+        self.held: lmdb.Transaction[bytes] | None = None
+
+    def hold(self) -> lmdb.Transaction[bytes]:
+        """Return the touched file's write transaction, begun on first use: no touch until this step ends."""
+        if self.held is None:
+            self.held = environments(self.store)[1].begin(write=True)
+        return self.held
+
+    def head(self, key: bytes) -> HeadRecord | None:
+        """Return the head, expired or not."""
+        return head_of(self.store, self.txn, key)
+
+    def expiry(self, key: bytes, head: HeadRecord, now: float) -> float:
+        """Return when the space expires; if that is about to be decided, touches wait from here on."""
+        return head.expiry if head.expiry > now else records.effective_expiry(head, self.hold().get(key))
+
+    def put_head(self, key: bytes, old: HeadRecord | None, new: HeadRecord) -> None:
+        """Write the head ``new`` in place of ``old``; None when there is none."""
+        dbs = self.store.dbs
+        self.txn.put(key, records.pack_head(key, new), db=dbs[HEADS])
+        if old is None:
+            self._add_to_count(key, 1)
+            self.txn.delete(key, db=dbs[STAGED])
+        if old is None or old.expiry != new.expiry:
+            if old is not None and old.expiry != inf:
+                self.txn.delete(records.due_key(old.expiry, key), db=dbs[DUE])
+            if new.expiry != inf:
+                self.txn.put(records.due_key(new.expiry, key), b"", db=dbs[DUE])
+
+    def put_blobs(self, prefix: bytes, blobs: Mapping[Digest, Buffer]) -> None:
+        """Write blobs; those present stay as they are."""
+        cursor = self.txn.cursor(db=self.store.dbs[BLOBS])
+        cursor.putmulti(((prefix + digest, blob) for digest, blob in blobs.items()), overwrite=False)
+
+    def keep(
+        self, prefix: bytes, keep: frozenset[Digest], blobs: Mapping[Digest, Buffer]
+    ) -> Mapping[Digest, Buffer]:
+        """Delete the space's blobs that are not in ``keep``; return what of it ``blobs`` has to add."""
+        present: set[bytes] = set()
+        doomed: list[bytes] = []
+        cursor = self.txn.cursor(db=self.store.dbs[BLOBS])
+        if cursor.set_range(prefix):
+            for name in cursor.iternext(values=False):
+                if not name.startswith(prefix):
+                    break
+                digest = name[records.PREFIX_SIZE :]
+                if digest in keep:
+                    present.add(digest)
+                else:
+                    doomed.append(name)
+        wanted = keep - present
+        missing = [digest for digest in wanted if digest not in blobs]
+        if missing:
+            raise BlobMissing(missing)
+        for name in doomed:
+            self.txn.delete(name, db=self.store.dbs[BLOBS])
+        return {digest: blobs[digest] for digest in wanted}
+
+    def free(self, key: bytes, expiry: float) -> None:
+        """Delete a space with all it holds, or what was staged for it; ``expiry`` is its durable one."""
+        dbs, prefix = self.store.dbs, records.blob_prefix(key)
+        if self.txn.delete(key, db=dbs[HEADS]):
+            self._add_to_count(key, -1)
+        if expiry != inf:
+            self.txn.delete(records.due_key(expiry, key), db=dbs[DUE])
+        self.txn.delete(key, db=dbs[STAGED])
+        for name in (BLOBS, LOG):
+            cursor = self.txn.cursor(db=dbs[name])
+            more = cursor.set_range(prefix)
+            while more and cursor.key().startswith(prefix):
+                more = cursor.delete() and bool(cursor.key())
+        if expiry != inf:
+            with growing_touched():
+                self.hold().delete(key)
+
+    def _add_to_count(self, key: bytes, n: int) -> None:
+        meta, name = self.store.dbs[META], records.count_key(key)
+        self.txn.put(name, records.pack_count(records.unpack_count(self.txn.get(name, db=meta)) + n), db=meta)
+
+
+@contextmanager
+def writing(store: lmdb_store.Store) -> Iterator[Step]:
+    """Commit what the ``with`` block does, on disk when it ends; nothing of it when the block raises."""
+    main, _ = environments(store)
+    txn = main.begin(write=True)
+    step = Step(store, txn)
+    try:
+        yield step
+        txn.commit()
+        if step.held is not None:
+            with contextlib.suppress(lmdb.MapFullError):  # it only drops rows that mean nothing any more
+                step.held.commit()
+        store.settle()
+    finally:
+        # No-ops after a commit.
+        txn.abort()
+        if step.held is not None:
+            step.held.abort()
+
+
+@contextmanager
+def growing_touched() -> Iterator[None]:
+    """Tell ``Store.run`` that it is the touched file whose map is full.
+
+    Raises:
+        TouchedFull: in place of ``lmdb.MapFullError``.
+    """
+    try:
+        yield
+    except lmdb.MapFullError as e:
+        raise lmdb_store.TouchedFull from e
+
+
+def head_of(store: lmdb_store.Store, txn: lmdb.Transaction[Any], key: bytes) -> HeadRecord | None:
+    """Return the head of a space, expired or not; its body is an owned copy.
+
+    Raises:
+        SessionDamagedError: it is not what was written.
+    """
+    raw = txn.get(key, db=store.dbs[HEADS])
+    return None if raw is None else records.unpack_head(key, raw)
+
+
+def environments(store: lmdb_store.Store) -> tuple[lmdb.Environment, lmdb.Environment]:
+    """Return the durable and the touched environment; call it inside ``Store.run``."""
+    assert store.main is not None
+    assert store.touched is not None
+    return store.main, store.touched
+
+
+def find(store: lmdb_store.Store, key: bytes) -> tuple[HeadRecord, float] | None:
+    """Return a head and when it expires; it may have."""
+    main, touched = environments(store)
+    with main.begin(buffers=True) as txn:
+        head = head_of(store, txn, key)
+    if head is None:
+        return None
+    with touched.begin() as rows:
+        return head, records.effective_expiry(head, rows.get(key))
+
+
+def expiry_of(
+    txn: lmdb.Transaction[bytes], store: lmdb_store.Store, key: bytes, durable: float, row: Any
+) -> float:
+    """Return when a space that waits for ``durable`` expires, even if its head cannot be read."""
+    raw = txn.get(key, db=store.dbs[HEADS])
+    if raw is None:
+        return durable
+    try:
+        return records.effective_expiry(records.unpack_head(key, raw), row)
+    except SessionDamagedError:
+        return max(durable, records.touched_expiry(row))
