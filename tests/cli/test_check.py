@@ -131,3 +131,7 @@ def test_a_damaged_head_hides_no_other_session(framekeep, session: str, people: 
     assert done.code == 9
     assert {found["session"] for found in done.json["damage"]} == {hurt}
     assert session in done.json["sessions"]
+    listed = framekeep("sessions", "list", "--json").json
+    assert [each["session_id"] for each in listed["sessions"]] == [session]
+    assert [each["session_id"] for each in listed["damaged"]] == [hurt]
+    assert "2 sessions." in framekeep("sessions", "list").out

@@ -15,7 +15,7 @@ from framekeep.cli.run import lift
         ("history X --storage-dir=d --debug", "--storage-dir=d --debug history X"),
         ("--json sessions list", "--json sessions list"),
         ("import -- --json", "import -- --json"),
-        ("history X --storage-dir", "--storage-dir history X"),
+        ("history X --json --storage-dir", "--json --storage-dir"),
         ("", ""),
     ],
 )

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from framekeep.config import Settings
     from framekeep.manager import DataManager
 
-STORE_FILE = "framekeep.mdb"
 SHARED_HELP = "Also, anywhere on the line: --storage-dir DIR, --json, --debug."
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -58,7 +57,10 @@ def lift(argv: Sequence[str]) -> list[str]:
         elif word in _FLAGS or word.startswith(f"{_VALUED}="):
             front.append(word)
         elif word == _VALUED:
-            front += [word, *(value for value in [next(words, None)] if value is not None)]
+            value = next(words, None)
+            if value is None:
+                return [*front, word]  # so that the complaint is about this option
+            front += [word, value]
         else:
             rest.append(word)
     return front + rest
@@ -103,7 +105,7 @@ class Run:
         from framekeep.manager import DataManager
 
         settings = self.settings()
-        if not create and not settings.redis_enabled:
+        if not create:
             self.store_directory(settings)
         with DataManager(settings) as manager:
             yield manager
@@ -112,10 +114,12 @@ class Run:
         """Return the directory of the store.
 
         Raises:
-            NoStoreError: when there is no store in it.
+            NoStoreError: when sessions are kept there and there is no store in it.
         """
-        directory = Path(settings.storage_dir)
-        if not (directory / STORE_FILE).exists():
+        from framekeep.engines.lmdb_store import FILE
+
+        directory = settings.storage_dir
+        if not settings.redis_enabled and not (directory / FILE).exists():
             raise NoStoreError(
                 f"There is no store in {directory}. Make one with 'framekeep import FILE', "
                 "or say where it is with --storage-dir DIR."
@@ -179,12 +183,12 @@ def stderr() -> Console:
     return console(stderr=True, soft_wrap=True)
 
 
-def table(*columns: str, title: str | None = None, right: Sequence[str] = ()) -> Table:
+def table(*columns: str, right: Sequence[str] = ()) -> Table:
     """Return an empty table with these headings; those in ``right`` are aligned to the right."""
     from rich import box
     from rich.table import Table
 
-    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", overflow="fold")
     return made

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from framekeep.cli.run import SHARED_HELP, cell, described, instant, of, size, table
-from framekeep.errors import SessionNotFoundError
+from framekeep.errors import DamagedError, SessionNotFoundError
 
 _group = typer.Typer(no_args_is_help=True, help="List, show and delete sessions.")
 
@@ -26,12 +26,15 @@ def list_(ctx: typer.Context) -> None:
     """
     run = of(ctx)
     found: list[dict[str, Any]] = []
+    damaged: list[dict[str, str]] = []
     with run.manager() as manager:
         for session in manager.list_sessions():
             try:
                 found.append(manager.get_metadata(session, touch=False))
             except SessionNotFoundError:  # it expired meanwhile
                 continue
+            except DamagedError as error:  # which hides no other
+                damaged.append({"session_id": session, "problem": str(error)})
 
     def render(console: Console) -> None:
         rows = table(
@@ -47,10 +50,13 @@ def list_(ctx: typer.Context) -> None:
                 size(each["bytes"]),
                 instant(each["expires_at"]),
             )
+        for each in damaged:
+            rows.add_row(each["session_id"], "(damaged: see framekeep check)", style="red")
         console.print(rows)
-        console.print(f"{len(found)} session{'' if len(found) == 1 else 's'}.")
+        count = len(found) + len(damaged)
+        console.print(f"{count} session{'' if count == 1 else 's'}.")
 
-    run.emit({"sessions": [described(each) for each in found]}, render)
+    run.emit({"sessions": [described(each) for each in found], "damaged": damaged}, render)
 
 
 @_group.command("show", epilog=SHARED_HELP)

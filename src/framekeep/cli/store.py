@@ -70,10 +70,9 @@ def compact(ctx: typer.Context) -> None:
     Example: framekeep compact
     """
     run = of(ctx)
-    with run.progress("Compacting") as step, run.manager() as manager:
+    with run.progress("Compacting"), run.manager() as manager:
         sessions = manager.cleanup_expired_sessions()
         temporary = manager.cleanup_expired_temp_storage()
-        step(0, "")
         before, after = manager.compact()
 
     def render(console: Console) -> None:

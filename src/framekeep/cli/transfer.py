@@ -86,9 +86,8 @@ def export(
 
     run = of(ctx)
     tables.check_target(file, force=force)
-    with run.progress(f"Writing {file.name}") as step, run.manager() as manager:
+    with run.progress(f"Writing {file.name}"), run.manager() as manager:
         table = manager.get_table(session)
-        step(0, "")
         tables.write(table, file)
     written = file.stat().st_size
 
