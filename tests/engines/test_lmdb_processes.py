@@ -393,6 +393,27 @@ def test_remains_of_a_crashed_compaction_do_no_harm(engine: LmdbEngine, director
     assert not (directory / lmdb_store.COMPACT_FILE).exists()
 
 
+def test_compaction_killed_at_random_instants_loses_nothing(
+    engine: LmdbEngine, directory: Path, start: Start
+) -> None:
+    stays = filled(engine)
+    engine.close()
+    rng = random.Random(1)
+    for _ in range(8):
+        process = start("compact_for_ever.py", directory)
+        assert process.stdout is not None
+        for _ in range(rng.randrange(1, 6)):
+            assert process.stdout.readline() == ".\n"
+        for _ in range(rng.randrange(60_000)):
+            pass  # somewhere inside
+        process.kill()
+        process.communicate()
+        assert verify.verify(str(directory / lmdb_store.FILE), subdir=False) == []
+        engine = LmdbEngine(directory)
+        assert blobs(engine, A, list(stays)) == list(stays.values())
+        engine.close()
+
+
 def test_store_held_for_compaction_is_busy(
     directory: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

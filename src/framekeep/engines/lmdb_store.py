@@ -10,6 +10,7 @@ Only a touch that need not be durable takes the last without the one before.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import time
@@ -50,6 +51,7 @@ FORK_SECONDS = 30.0
 
 _MADE = b"framekeep store made\n"  # in the lock file once the store exists
 _MODE = 0o600  # what a session holds is its user's, not every account's on the machine
+_GROW_AHEAD = 1 << 20
 _POLL_SECONDS = 0.005
 
 
@@ -91,6 +93,7 @@ class Store:
         Raises:
             FramekeepError: never an ``lmdb.Error`` or ``OSError``.
         """
+        ahead = need > _GROW_AHEAD
         while True:
             fatal: FramekeepError | None = None
             self.gate.enter()
@@ -99,7 +102,10 @@ class Store:
                     mend: Callable[[], None] = self._reopen
                 else:
                     self._refuse_cut_file(self.main)
-                    return work()
+                    if not (ahead and self._short_of(self.main, need)):
+                        return work()
+                    ahead = False
+                    mend = self._growing_ahead(self.main, need)
             except lmdb.MapFullError:
                 assert self.main is not None
                 mend = self._growing(self.main, need)
@@ -124,6 +130,20 @@ class Store:
     def _growing(self, env: lmdb.Environment, need: int) -> Callable[[], None]:
         seen = env.info()["map_size"]
         return lambda: self._grow(env, seen, need)
+
+    def _short_of(self, env: lmdb.Environment, need: int) -> bool:
+        info = env.info()
+        return info["last_pgno"] * self._page_size + need + need // 64 > info["map_size"]
+
+    def _growing_ahead(self, env: lmdb.Environment, need: int) -> Callable[[], None]:
+        """Grow before the work, so as not to do it twice; if that fails, free pages may do."""
+        grow = self._growing(env, need)
+
+        def mend() -> None:
+            with contextlib.suppress(StorageFullError):
+                grow()
+
+        return mend
 
     def _grow(self, env: lmdb.Environment, seen: int, need: int) -> None:
         if env is not self.main and env is not self.touched:
