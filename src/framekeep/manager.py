@@ -188,17 +188,19 @@ class DataManager:
         """Keep ``df``, the state before an action, as the newest version; return its id."""
         return self.backend.create_version(session_id, df, summary, self._limit(max_versions))
 
-    def undo(self, session_id: str) -> dict[str, Any]:
+    def undo(self, session_id: str, *, expected_revision: Revision | None = None) -> dict[str, Any]:
         """Step back without loading a frame; return the version that is current now."""
-        return self.backend.undo(session_id)
+        return self.backend.undo(session_id, expected_revision=expected_revision)
 
-    def redo(self, session_id: str) -> dict[str, Any]:
+    def redo(self, session_id: str, *, expected_revision: Revision | None = None) -> dict[str, Any]:
         """Step forward without loading a frame; return the version whose action is done again."""
-        return self.backend.redo(session_id)
+        return self.backend.redo(session_id, expected_revision=expected_revision)
 
-    def restore(self, session_id: str, version_id: int) -> dict[str, Any]:
+    def restore(
+        self, session_id: str, version_id: int, *, expected_revision: Revision | None = None
+    ) -> dict[str, Any]:
         """Step to a version without loading a frame; redo leads back."""
-        return self.backend.restore(session_id, version_id)
+        return self.backend.restore(session_id, version_id, expected_revision=expected_revision)
 
     def undo_last_change(self, session_id: str) -> pd.DataFrame:
         """Step back and return the frame that is current now."""

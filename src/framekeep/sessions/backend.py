@@ -13,14 +13,15 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from framekeep.engines.base import Engine
-from framekeep.errors import BlobMissing, DamagedError, FramekeepError, InvalidInputError, SessionExistsError
+from framekeep.errors import FramekeepError, InvalidInputError, SessionExistsError
 from framekeep.names import Revision, checked_id, new_revision, space
 from framekeep.sessions import verbs
 from framekeep.sessions.arguments import checked_count, checked_metadata, checked_text, checked_ttl
+from framekeep.sessions.check import check
 from framekeep.sessions.edit import Edit
 from framekeep.sessions.head import Session
 from framekeep.sessions.heads import PATIENCE, Heads, Loaded
-from framekeep.sessions.source import Source, damaged, state_of, titled
+from framekeep.sessions.source import Source, state_of
 from framekeep.sessions.temporary import TemporaryStorage
 from framekeep.timeline import Timeline, Version
 
@@ -241,29 +242,32 @@ class SessionBackend:
         limit = checked_count(max_versions, "number of versions")
         return Edit(self._heads, self._now, checked_id(session_id), summary, limit)
 
-    def undo(self, session_id: str) -> dict[str, Any]:
+    def undo(self, session_id: str, *, expected_revision: Revision | None = None) -> dict[str, Any]:
         """Step back without loading a frame; return the version that is current now.
 
         Raises:
             NothingToUndoError: there is no version to step back to.
-            ConflictError: somebody else changed the data at the same moment.
+            ConflictError: somebody else changed the data at the same moment, or since ``expected_revision``.
         """
-        return self._heads.move(session_id, verbs.cursor(Timeline.undo, "Undid", self._now))
+        transition = verbs.cursor(Timeline.undo, "Undid", self._now)
+        return self._heads.move(session_id, transition, expected=expected_revision)
 
-    def redo(self, session_id: str) -> dict[str, Any]:
+    def redo(self, session_id: str, *, expected_revision: Revision | None = None) -> dict[str, Any]:
         """Step forward without loading a frame; return the version whose action is done again."""
-        return self._heads.move(session_id, verbs.cursor(Timeline.redo, "Redid", self._now))
+        transition = verbs.cursor(Timeline.redo, "Redid", self._now)
+        return self._heads.move(session_id, transition, expected=expected_revision)
 
-    def restore(self, session_id: str, version_id: int) -> dict[str, Any]:
+    def restore(
+        self, session_id: str, version_id: int, *, expected_revision: Revision | None = None
+    ) -> dict[str, Any]:
         """Step to a version (forward or back) without loading a frame; redo and undo lead on from there.
 
         Raises:
             VersionNotFoundError: the version is unknown or was dropped.
         """
         number = checked_count(version_id, "version id")
-        return self._heads.move(
-            session_id, verbs.cursor(lambda line: line.restore(number), "Restored", self._now)
-        )
+        transition = verbs.cursor(lambda line: line.restore(number), "Restored", self._now)
+        return self._heads.move(session_id, transition, expected=expected_revision)
 
     def undo_last_change(self, session_id: str) -> pd.DataFrame:
         """Step back and return the frame that is current now."""
@@ -482,32 +486,7 @@ class SessionBackend:
         Raises:
             SessionNotFoundError: there is no such session.
         """
-        from framekeep.frames import Damage
-
-        try:
-            loaded = self._heads.load(session_id)
-        except DamagedError as error:
-            return [Damage("head", str(error))]
-        source = self._heads.source(session_id)
-        found: dict[tuple[str, str], Damage] = {}
-        for title, state in titled(loaded.session.timeline):
-            try:
-                damages = self.codec.verify(source.chunks, source.manifest(state.frame))
-            except BlobMissing:
-                damages = [Damage("manifest", "is missing")]
-            except DamagedError as error:
-                damages = [Damage(getattr(error, "where", "") or "manifest", str(error))]
-            try:
-                source.marks(state.marks)
-            except BlobMissing:
-                damages = [*damages, Damage("marks", "are missing")]
-            except DamagedError as error:
-                damages = [*damages, Damage("marks", str(damaged(session_id, error)))]  # type: ignore[arg-type]
-            for where, problem in ((damage.where, damage.problem) for damage in damages):
-                found.setdefault((title, where), Damage(f"{title}: {where}", problem))
-        if found and self._heads.load(session_id).revision != loaded.revision:
-            return self.check(session_id)  # parts were dropped while they were being verified
-        return list(found.values())
+        return check(self._heads, session_id)
 
     def close(self) -> None:
         """Release the engine and the caches; every later call raises StorageUnavailableError."""

@@ -10,20 +10,18 @@ is still the timeline; else it ends in ConflictError, and nothing is overwritten
 
 from __future__ import annotations
 
-import os
 import random
 import time
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from framekeep.engines.base import Change, Engine
 from framekeep.errors import BlobMissing, Conflict, ConflictError, SessionDamagedError
 from framekeep.names import Digest, Revision, Space, checked_id, new_revision, space
 from framekeep.sessions.head import Session
+from framekeep.sessions.mutexes import Mutexes
 from framekeep.sessions.source import Source, damaged, missing, not_found
 from framekeep.timeline import State
 
@@ -59,27 +57,6 @@ class Step(Generic[T]):
     result: T
     audit: Sequence[bytes] = ()
     blobs: Mapping[Digest, bytes] = field(default_factory=dict)
-
-
-class Mutexes:
-    """A few locks that keep the threads of one process from racing each other on one space.
-
-    Correctness never depends on them: compare-and-set decides, also between processes.
-    """
-
-    def __init__(self, number: int = 64) -> None:
-        self._number = number
-        self._renew()
-
-    def _renew(self) -> None:
-        self._pid = os.getpid()
-        self._locks = [Lock() for _ in range(self._number)]
-
-    def of(self, name: str) -> Lock:
-        """Return the lock of a space (shared with some others)."""
-        if self._pid != os.getpid():  # forked while a thread that is not here held one
-            self._renew()
-        return self._locks[zlib.crc32(name.encode()) % self._number]
 
 
 class Heads:
@@ -132,6 +109,11 @@ class Heads:
 
     def read(self, session_id: str, view: Callable[[Loaded, Source], T], *, touch: bool = True) -> T:
         """Return ``view`` of the session; a view whose blobs were dropped meanwhile looks again.
+
+        Args:
+            session_id: the session.
+            view: from the session and its source to the answer; may be called several times.
+            touch: whether that moves the expiry.
 
         Raises:
             SessionDamagedError: a blob that the head names is missing or damaged.
