@@ -138,12 +138,12 @@ def _pieces(array: Any) -> bytes:
 
 
 def _datetimes(cells: Cells) -> bytes:
-    micros = pa.array(cells, pa.timestamp("us")).view(pa.int64()).to_numpy()
+    micros: npt.NDArray[np.int64] = pa.array(cells, pa.timestamp("us")).view(pa.int64()).to_numpy()
     return (micros + _EPOCH_MICROS).astype("<i8").tobytes()
 
 
 def _dates(cells: Cells) -> bytes:
-    days = pa.array(cells, pa.date32()).view(pa.int32()).to_numpy()
+    days: npt.NDArray[np.int32] = pa.array(cells, pa.date32()).view(pa.int32()).to_numpy()
     return (days + _EPOCH_DAY).astype("<u4").tobytes()
 
 

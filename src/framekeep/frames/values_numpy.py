@@ -58,7 +58,9 @@ def _dtype_build(parts: list[Any]) -> np.dtype[Any]:
         }
         if any(title is not None for title in titles):
             spec["titles"] = list(titles)
-        return np.dtype(spec, align=aligned)
+        made: Any = np.dtype
+        dtype: np.dtype[Any] = made(spec, align=aligned)
+        return dtype
     first, second = exactly(parts, 2)
     if isinstance(first, np.dtype):
         if type(second) is not tuple or any(type(length) is not int for length in second):

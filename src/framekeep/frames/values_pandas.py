@@ -47,7 +47,8 @@ def _timestamp_parts(value: pd.Timestamp) -> tuple[Any, ...]:
 
 def _timestamp_build(parts: list[Any]) -> Any:
     count, unit, fold, zone = exactly(parts, 4)
-    value: Any = pd.Timestamp(np.datetime64(count, _unit(unit)))
+    instant: Any = np.datetime64
+    value: Any = pd.Timestamp(instant(count, _unit(unit)))
     if zone is not None:
         value = value.tz_localize("UTC").tz_convert(zone)
     return value if value.fold == fold else value.replace(fold=fold)
@@ -64,7 +65,8 @@ node([pd.Timestamp], Node(0x52, _timestamp_parts, build=_timestamp_build, same=_
 
 def _timedelta_build(parts: list[Any]) -> Any:
     count, unit = exactly(parts, 2)
-    return pd.Timedelta(np.timedelta64(count, _unit(unit)))
+    span: Any = np.timedelta64
+    return pd.Timedelta(span(count, _unit(unit)))
 
 
 node(
@@ -82,7 +84,8 @@ def _period_build(parts: list[Any]) -> Any:
     ordinal, freq = exactly(parts, 2)
     if type(ordinal) is not int or not isinstance(freq, pd.offsets.BaseOffset):
         damaged("not a period")
-    return pd.Period(ordinal=ordinal, freq=freq)
+    period: Any = pd.Period
+    return period(ordinal=ordinal, freq=freq)
 
 
 node(

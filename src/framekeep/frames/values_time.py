@@ -256,7 +256,7 @@ def _dateutil_family(value: object) -> Kind | None:
     if "dateutil.tz" not in sys.modules or not isinstance(value, dt.tzinfo):
         return None
     tz = _dateutil()
-    kinds = {
+    kinds: dict[type, Kind] = {
         tz.tzutc: _dateutil_utc,
         tz.tzoffset: _dateutil_offset,
         tz.tzlocal: _dateutil_local,

@@ -67,7 +67,7 @@ def _aligned(a: Any, b: Any) -> list[tuple[Any, Any]]:
     pairs = []
     for start, stop in itertools.pairwise(cuts):
         pairs.append(tuple(_piece(column, start, stop) for column in (a, b)))
-    return pairs  # type: ignore[return-value]
+    return pairs
 
 
 def _piece(column: Any, start: int, stop: int) -> Any:
@@ -117,7 +117,7 @@ def _compare(found: list[str], x: Any, ix: Rows, y: Any, iy: Rows, where: str) -
 
 
 def _same(found: list[str], left: Any, right: Any, where: str) -> None:
-    other = np.asarray(left != right)
+    other: Any = np.asarray(left != right)
     if other.ndim > 1:
         other = other.any(axis=1)
     if other.any():
