@@ -133,7 +133,7 @@ def pages(arena: Arena) -> None:
     """Measure 100 rows from the middle, all columns, at each size and at the huge one.
 
     In new processes, so that nothing is cached but pages of the file. "first" includes reading head and
-    manifest; "elsewhere" is each time in other chunks than before; "again" has the chunks in memory.
+    manifest; "elsewhere" is each time in other chunks than before; "again" repeats the last.
     """
     manager = arena.manager
     sessions = {rows: manager.create_session(arena.frame(rows), "mixed.csv") for rows in arena.sizes}
@@ -157,8 +157,8 @@ def pages(arena: Arena) -> None:
     figures = {key: Figure.of(samples) for key, samples in found.items() if samples}
     texts = {
         "first": "100 rows, first read of the process",
-        "elsewhere": "100 rows, chunks not in memory",
-        "again": "100 rows, chunks in memory",
+        "elsewhere": "100 rows of other chunks",
+        "again": "the same 100 rows again",
     }
     for rows in sizes:
         floor = arena.floor(arena.sizes[-1])
@@ -195,6 +195,7 @@ def _whole_frame_pages(arena: Arena) -> None:
     wanted = cut(arena.frame(rows)).reset_index(drop=True)
     got = arena.manager.get_page(session, middle, min(PAGE, rows - middle)).reset_index(drop=True)
     pd.testing.assert_frame_equal(got, wanted)
+    arena.manager.get_dataframe(session)
     figures = race(
         [
             Competitor("ours", lambda _: arena.manager.get_page(session, middle, PAGE)),
@@ -202,7 +203,7 @@ def _whole_frame_pages(arena: Arena) -> None:
         ],
         arena.rounds(rows, heavy=True),
     )
-    text = "100 rows, chunks in memory"
+    text = "100 rows, after get_dataframe in the same process"
     arena.add(Row("page", text, rows, figures["ours"], figures["pickle"], "pickle files: get, then iloc"))
     arena.pickle.delete("page")
     arena.manager.delete_session(session)
