@@ -209,11 +209,11 @@ class ExpiryContract(ContractBase):
         assert self.engine.purge() == 1
 
     def test_purge_of_many(self) -> None:
-        for i in range(300):
+        for i in range(150):
             self.put(space("session", f"s{i}"), ttl=10.0)
         last = self.put(A, ttl=20.0)
         self.advance(10.0)
-        assert self.engine.purge() == 300
+        assert self.engine.purge() == 150
         assert self.names() == {A}
         assert self.revision() == last
 
