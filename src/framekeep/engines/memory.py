@@ -88,13 +88,15 @@ class MemoryEngine:
     def stage(self, space: Space, blobs: Mapping[Digest, Buffer]) -> None:
         """Store blobs ahead of a commit."""
         with self._lock:
-            now = self._clock()
+            spaces, now = self._spaces(), self._clock()
+            if not blobs:
+                return
             held = self._for_writing(space, now)
             for digest, blob in blobs.items():
                 held.blobs.setdefault(digest, bytes(blob))
             if held.revision is None:
                 held.expiry = now + STAGED_SECONDS
-            self._spaces()[space] = held
+            spaces[space] = held
 
     def touch(self, space: Space, ttl: float) -> bool:
         """Let the space expire ``ttl`` seconds from now; False when it is absent or expired."""

@@ -154,6 +154,13 @@ class BlobContract(ContractBase):
         assert not self.engine.touch(A, 60.0)
         assert self.engine.log(A) == []
 
+    def test_staging_nothing_does_nothing(self) -> None:
+        self.put(ttl=10.0)
+        self.advance(10.0)
+        self.engine.stage(A, {})
+        self.engine.stage(B, {})
+        assert self.engine.purge() == 1
+
     def test_staging_leaves_the_head_alone(self) -> None:
         revision = self.put(ttl=100.0)
         self.engine.stage(A, blob(b"staged"))
