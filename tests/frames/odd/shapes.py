@@ -37,7 +37,7 @@ add("shape/Nx0/labels", lambda: pd.DataFrame(index=["a", "b"]))
 add("shape/Nx0/dates", lambda: pd.DataFrame(index=pd.date_range("2020", periods=3, freq="ME")))
 add("shape/Nx0/range_columns", lambda: pd.DataFrame(np.zeros((3, 0))))
 add("shape/1x1/int", lambda: pd.DataFrame([[1]]))
-add("shape/1x5000/floats", lambda: pd.DataFrame(np.arange(5000.0).reshape(1, -1)))
+add("shape/1x5000/floats", lambda: pd.DataFrame(np.arange(5000.0).reshape(1, -1)), heavy=True)
 add(
     "shape/1x5000/mixed",
     lambda: pd.DataFrame({f"c{i}": [[i], ["x"], [1.5]][i % 3] for i in range(5000)}, index=[3]),
