@@ -405,3 +405,62 @@ def test_a_second_read_asks_for_no_chunk() -> None:
     space.asked.clear()
     codec.decode(space.read, manifest)
     assert space.asked == []
+
+
+# --- comparing with the state before ------------------------------------------------------------
+
+
+def odd_numbers() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "f": [0.0, np.nan, 1.0],
+            "a": pd.array([0.0, 1.0, 2.0], dtype="double[pyarrow]"),
+            "l": pd.array([[0.0], [1.0], None], dtype=pd.ArrowDtype(pa.list_(pa.float64()))),
+            "m": pd.array([1, None, 3], dtype="Int64"),
+            "c": pd.Categorical(["x", "y", "x"]),
+            "t": pd.to_datetime(["2020-01-01", None, "2021-01-01"]),
+            "s": ["a", None, "b"],
+            "b": [True, False, True],
+        }
+    )
+
+
+def test_an_equal_copy_is_stored_by_naming_what_is_there() -> None:
+    space, codec = Space(), FrameCodec()
+    manifest = space.keep(odd_numbers())
+    codec.decode(space.read, manifest)
+    again = codec.encode(odd_numbers(), present=manifest.digests, previous=manifest)
+    assert again.manifest.digest == manifest.digest
+    assert not again.blobs
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("f", np.array([-0.0, np.nan, 1.0])),
+        ("f", np.array([0.0, np.nan, 1.0]).view("u8") ^ np.array([0, 1, 0], "u8")),
+        ("a", pd.array([-0.0, 1.0, 2.0], dtype="double[pyarrow]")),
+        ("l", pd.array([[-0.0], [1.0], None], dtype=pd.ArrowDtype(pa.list_(pa.float64())))),
+        ("m", pd.array([1, 2, 3], dtype="Int64")),
+        ("m", pd.array([1, None, 3], dtype="Int32")),
+        ("c", pd.Categorical(["x", "y", "x"], categories=["x", "y", "z"])),
+        ("c", pd.Categorical(["x", "y", "x"], ordered=True)),
+        ("t", pd.to_datetime(["2020-01-01", "2020-01-02", "2021-01-01"])),
+        ("t", pd.to_datetime(["2020-01-01", None, "2021-01-01"]).tz_localize("UTC")),
+        ("s", pd.array(["a", "", "b"], dtype="str")),
+        ("s", pd.array(["a", None, "b"], dtype="string")),
+        ("b", np.array([1, 0, 1], dtype="u1")),
+    ],
+)
+def test_the_smallest_difference_is_stored(column: str, value: object) -> None:
+    space, codec = Space(), FrameCodec()
+    manifest = space.keep(odd_numbers())
+    codec.decode(space.read, manifest)
+    if isinstance(value, np.ndarray) and value.dtype == np.dtype("u8"):
+        value = value.view("f8")
+    changed = odd_numbers()
+    changed[column] = value
+    encoded = codec.encode(changed, present=manifest.digests, previous=manifest)
+    space.blobs.update(encoded.blobs)
+    assert encoded.manifest.digest != manifest.digest
+    assert_identical(space.give(encoded.manifest), changed)

@@ -24,10 +24,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pandas.api import internals  # type: ignore[attr-defined]  # the stubs lack it
+from pandas.core.dtypes.dtypes import BaseMaskedDtype
 
 from framekeep.frames.node import Node
 
 _frame_of: Any = internals.create_dataframe_from_blocks
+
+_TEXT: Final = frozenset(("string", "large_string", "binary", "large_binary"))
 
 _WIDE: Final = 90
 """Wider frames are handed out in one block a dtype: pandas warns of fragmentation above 100 blocks."""
@@ -107,7 +110,7 @@ def origin(values: Any) -> Node | None:
     data = getattr(values, "_pa_array", None)
     if data is not None:
         found = _arrow_origin.get(id(data))
-        if found is None or found[0]() is not data or found[2] is not values.dtype:
+        if found is None or found[0]() is not data or not _same_dtype(found[2], values.dtype):
             return None
         return found[1]
     node: Node | None = None
@@ -123,14 +126,56 @@ def origin(values: Any) -> Node | None:
             or part.dtype != lease.owner.dtype
         ):
             return None
-        if lease.dtype is not values.dtype and not (
-            isinstance(lease.dtype, np.dtype) and lease.dtype == values.dtype
-        ):
+        if not _same_dtype(lease.dtype, values.dtype):
             return None
         if node is not None and lease.node is not node:
             return None
         node = lease.node
     return node
+
+
+def same_bytes(values: Any, stored: Any) -> bool:
+    """Whether an array has the type and, bit for bit, the content of a decoded column.
+
+    False does not mean that they differ: memory that is not contiguous, and types whose memory does not say
+    everything, are not compared.
+    """
+    if type(values) is not type(stored) or len(values) != len(stored):
+        return False
+    data = getattr(values, "_pa_array", None)
+    if data is not None:
+        other = stored._pa_array
+        if not _same_dtype(values.dtype, stored.dtype) or data.type != other.type:
+            return False
+        # Only text: for numbers Arrow's equality is not that of bits (0.0 equals -0.0).
+        return str(data.type) in _TEXT and bool(data.equals(other))
+    if not _same_dtype(values.dtype, stored.dtype):
+        return False
+    parts, others = _memory(values), _memory(stored)
+    return bool(parts) and all(map(_equal, parts, others))
+
+
+def _equal(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
+    if (
+        a.dtype != b.dtype
+        or a.ndim != 1
+        or a.dtype.hasobject
+        or not (a.flags.c_contiguous and b.flags.c_contiguous)
+    ):
+        return False
+    # memcmp, without the interpreter lock; a comparison by numpy would hold NaN unequal.
+    return bool(pa.py_buffer(a.view("u1").data).equals(pa.py_buffer(b.view("u1").data)))
+
+
+def _same_dtype(a: Any, b: Any) -> bool:
+    # pandas calls some extension dtypes equal that are not the same (zones, unordered categories).
+    if a is b:
+        return True
+    if type(a) is not type(b):
+        return isinstance(a, np.dtype) and isinstance(b, np.dtype) and a == b
+    if isinstance(a, pd.StringDtype):
+        return bool(a.storage == b.storage and (a.na_value is pd.NA) == (b.na_value is pd.NA))
+    return isinstance(a, np.dtype | pd.ArrowDtype | BaseMaskedDtype) and bool(a == b)
 
 
 def _pin() -> Any:

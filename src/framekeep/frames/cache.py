@@ -40,6 +40,12 @@ class Cache:
             self._entries.move_to_end(key)
             return entry[0]
 
+    def peek(self, key: Digest) -> Any | None:
+        """Return the value, or None, without counting it as a use."""
+        with self._lock:
+            entry = self._entries.get(key)
+            return None if entry is None else entry[0]
+
     def put(self, key: Digest, value: Any, nbytes: int) -> None:
         """Hold a value of ``nbytes`` bytes, if it fits."""
         cost = nbytes + _OVERHEAD

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -20,7 +20,7 @@ from framekeep.errors import (
 )
 from framekeep.frames import arrays, axes, values
 from framekeep.frames.arrays import Encoding, Loader
-from framekeep.frames.borrow import assemble, column_arrays
+from framekeep.frames.borrow import assemble, column_arrays, origin, same_bytes
 from framekeep.frames.cache import Cache
 from framekeep.frames.diff import FrameDiff, diff
 from framekeep.frames.envelope import Envelope
@@ -29,8 +29,10 @@ from framekeep.frames.node import Node, Ref
 from framekeep.frames.reading import Reader, named, read_jobs, verified
 from framekeep.frames.signing import SignedPickler
 from framekeep.frames.tables import table_of
-from framekeep.frames.writing import ChunkWriter, Stage
+from framekeep.frames.writing import ChunkWriter, Stage, pool
 from framekeep.names import Digest, digest_of
+
+_PARALLEL_BYTES: Final = 4 << 20
 
 
 class Damage(NamedTuple):
@@ -89,7 +91,12 @@ class FrameCodec:
     # --- writing --------------------------------------------------------------------------------
 
     def encode(
-        self, frame: object, *, present: frozenset[Digest] = frozenset(), stage: Stage | None = None
+        self,
+        frame: object,
+        *,
+        present: frozenset[Digest] = frozenset(),
+        previous: Manifest | None = None,
+        stage: Stage | None = None,
     ) -> Encoded:
         """Take a frame apart.
 
@@ -97,6 +104,8 @@ class FrameCodec:
             frame: a pandas DataFrame, or anything with ``__arrow_c_stream__`` (its columns become
                 ArrowDtype columns of the same types).
             present: names of chunks the space holds already; they are not produced again.
+            previous: the state the frame probably came from, all of it ``present``: a column that equals its
+                cached one byte for byte is not hashed.
             stage: stores blobs ahead of the commit once 32 MiB of them wait.
 
         Raises:
@@ -109,18 +118,20 @@ class FrameCodec:
         self._check_size(data)
         writer = ChunkWriter(self._envelope, present, stage)
         try:
-            manifest = self._written(data, Encoding(writer, self._pickler))
+            manifest = self._written(data, Encoding(writer, self._pickler), previous)
         finally:
             writer.settle()
         self._cache.put(manifest.digest, manifest, _manifest_cost(manifest))
         return Encoded(manifest, writer.blobs, writer.staged)
 
-    def _written(self, data: pd.DataFrame, to: Encoding) -> Manifest:
+    def _written(self, data: pd.DataFrame, to: Encoding, previous: Manifest | None) -> Manifest:
         index = axes.encode(data.index, to.at("index"))
         axis = axes.encode(data.columns, to.at("column labels"))
+        columns = list(column_arrays(data))
+        known = self._unchanged(data.columns, columns, previous)
         nodes = tuple(
-            arrays.encode(array, to.at(place(label)))
-            for label, array in zip(data.columns, column_arrays(data), strict=True)
+            node or arrays.encode(array, to.at(place(label)))
+            for label, array, node in zip(data.columns, columns, known, strict=True)
         )
         attrs = to.at("attrs").dump(data.attrs) if data.attrs else None
         unique = not data.flags.allows_duplicate_labels
@@ -128,6 +139,27 @@ class FrameCodec:
         self._check_bytes(size)
         digest = to.writer.put(manifest_bytes(index, axis, nodes, attrs, unique))
         return Manifest(digest, len(data), data.columns.view(), index, axis, nodes, attrs, unique)
+
+    def _unchanged(
+        self, labels: pd.Index, columns: Sequence[Any], previous: Manifest | None
+    ) -> Sequence[Node | None]:
+        """Return the stored node of each column that is, byte for byte, the previous state's cached one."""
+        found: list[Node | None] = [None] * len(columns)
+        if previous is None or not previous.columns.identical(labels):
+            return found
+        pairs = [
+            (i, node, cached)
+            for i, node in enumerate(previous.arrays)
+            if origin(columns[i]) is None and (cached := self._cache.peek(node.key)) is not None
+        ]
+        if sum(node.nbytes for _, node, _ in pairs) >= _PARALLEL_BYTES:
+            same: Iterable[bool] = pool().map(lambda pair: same_bytes(columns[pair[0]], pair[2]), pairs)
+        else:
+            same = (same_bytes(columns[i], cached) for i, _, cached in pairs)
+        for (i, node, _), equal in zip(pairs, same, strict=True):
+            if equal:
+                found[i] = node
+        return found
 
     def _check_size(self, data: pd.DataFrame) -> None:
         if self._limit is not None:

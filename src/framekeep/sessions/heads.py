@@ -198,7 +198,10 @@ class Heads:
             line = loaded.session.timeline
             try:
                 encoded = self.codec.encode(
-                    frame, present=source.live(line), stage=lambda batch: self.engine.stage(name, batch)
+                    frame,
+                    present=source.live(line),
+                    previous=source.manifest(line.current.frame),
+                    stage=lambda batch: self.engine.stage(name, batch),
                 )
                 state, marks = source.state_after(line.current, encoded.manifest)
             except BlobMissing as error:
