@@ -215,6 +215,12 @@ def test_threads_lose_nothing(manager: DataManager) -> None:
     assert len(manager.get_audit_log(session)) == 1 + 4 * 20
 
 
+def test_a_manager_works_on_both_sides_of_a_fork(tmp_path: Path) -> None:
+    command = [sys.executable, str(Path(__file__).parent / "forking.py"), str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (ended.stdout, ended.stderr) == ("child [] 1\nparent 0 1 []\n", "")
+
+
 def test_a_lock_excludes_another_manager(manager: DataManager, tmp_path: Path) -> None:
     with (
         DataManager(Settings(_env_file=None, storage_dir=tmp_path), clock=manager.backend._clock) as second,
