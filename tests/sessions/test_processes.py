@@ -1,7 +1,7 @@
 """Several processes on one session: nothing acknowledged is lost, nothing is overwritten unawares.
 
-Every change waits for the disk, so how long this takes is the disk's to say: the long form makes 200 rounds of four
-changes in each process, the default one fewer.
+Every change waits for the disk, so how long this takes is the disk's to say: the long form makes 200
+rounds of four changes in each process, the default one fewer.
 """
 
 from __future__ import annotations
