@@ -111,19 +111,30 @@ class DataManager:
         self.backend.create_session(session_id, df, filename, ttl)
         return session_id
 
-    def get_dataframe(self, session_id: str, *, copy: bool = False) -> pd.DataFrame:
-        """Return the current frame, which the caller may change freely; ``copy`` copies it at once."""
-        return self.backend.get_dataframe(session_id, copy=copy)
+    def get_dataframe(
+        self, session_id: str, *, version: int | str = "current", copy: bool = False
+    ) -> pd.DataFrame:
+        """Return a frame, which the caller may change freely; ``copy`` copies it at once.
 
-    def get_table(self, session_id: str) -> pa.Table:
-        """Return the current frame as a pyarrow table."""
-        return self.backend.get_table(session_id)
+        A version's id gives the state before that version's action; the session stays where it is.
+        """
+        return self.backend.get_dataframe(session_id, version=version, copy=copy)
+
+    def get_table(self, session_id: str, *, version: int | str = "current") -> pa.Table:
+        """Return a frame as a pyarrow table (``version`` as in ``get_dataframe``)."""
+        return self.backend.get_table(session_id, version=version)
 
     def get_page(
-        self, session_id: str, offset: int, limit: int, columns: Sequence[Hashable] | None = None
+        self,
+        session_id: str,
+        offset: int,
+        limit: int,
+        columns: Sequence[Hashable] | None = None,
+        *,
+        version: int | str = "current",
     ) -> pd.DataFrame:
-        """Return rows ``offset`` to ``offset + limit`` of the current frame, reading only what holds them."""
-        return self.backend.get_page(session_id, offset, limit, columns)
+        """Return rows ``offset`` to ``offset + limit`` of a frame, reading only what holds them."""
+        return self.backend.get_page(session_id, offset, limit, columns, version=version)
 
     def update_dataframe(
         self, session_id: str, df: pd.DataFrame, *, expected_revision: Revision | None = None

@@ -143,7 +143,10 @@ class Timeline:
             NothingToUndoError: no version is left of the cursor.
         """
         if not self.past:
-            raise NothingToUndoError("There is nothing to undo.")
+            raise NothingToUndoError(
+                "There is nothing to undo: the session has no version before its current state. "
+                "Its history lists what there is."
+            )
         version = self.past[-1]
         undone = replace(version, state=self.current)
         return replace(
@@ -157,7 +160,10 @@ class Timeline:
             NothingToRedoError: no version is right of the cursor.
         """
         if not self.future:
-            raise NothingToRedoError("There is nothing to redo.")
+            raise NothingToRedoError(
+                "There is nothing to redo: nothing was undone, or a new change followed. Its history lists what "
+                "there is."
+            )
         version = self.future[-1]
         done = replace(version, state=self.current)
         return replace(self, current=version.state, past=(*self.past, done), future=self.future[:-1]), version

@@ -27,6 +27,7 @@ from framekeep.errors import (
     StorageUnavailableError,
     TempStorageNotFoundError,
     UnsupportedTypeError,
+    VersionNotFoundError,
 )
 from framekeep.testing.clock import ManualClock
 
@@ -333,3 +334,29 @@ def test_errors_are_there_by_name() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="nonsense"):
         _ = framekeep.nonsense  # type: ignore[attr-defined]
+
+
+# --- reading a version ------------------------------------------------------------------------------
+
+
+def test_a_version_is_read_without_stepping_to_it(manager: DataManager) -> None:
+    session = manager.create_session(frame())
+    manager.commit_dataframe(session, frame(5), "two more rows")
+    manager.commit_dataframe(session, frame(7), "two more again")
+    before = manager.revision(session)
+    assert [len(manager.get_dataframe(session, version=number)) for number in (1, 2)] == [3, 5]
+    assert manager.get_table(session, version=1).num_rows == 3
+    assert manager.get_page(session, 2, 9, ["a"], version=2)["a"].tolist() == [2, 3, 4]
+    assert len(manager.get_dataframe(session)) == 7
+    assert manager.revision(session) == before
+
+
+def test_a_version_that_is_not_there_is_an_error(manager: DataManager) -> None:
+    session = manager.create_session(frame())
+    for read in (
+        lambda: manager.get_dataframe(session, version=9),
+        lambda: manager.get_table(session, version=9),
+        lambda: manager.get_page(session, 0, 1, version=9),
+    ):
+        with pytest.raises(VersionNotFoundError, match="9"):
+            read()

@@ -75,19 +75,28 @@ def export(
     session: Annotated[str, typer.Argument(metavar="SESSION", help="A session id.")],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The suffix names the format.")],
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    version: Annotated[
+        int | None,
+        typer.Option(
+            "--version", metavar="ID", help="A version of 'framekeep history', not the current table."
+        ),
+    ] = None,
 ) -> None:
-    """Write a session's current table to a file: CSV, TSV, Parquet, Arrow IPC or Feather.
+    """Write a session's table to a file: CSV, TSV, Parquet, Arrow IPC or Feather.
 
     Parquet and Arrow keep every type; CSV keeps the text of the values.
 
-    Example: framekeep export SESSION cleaned.parquet
+    Examples:
+
+        framekeep export SESSION cleaned.parquet
+        framekeep export SESSION as-uploaded.csv --version 1
     """
     from framekeep.cli import tables
 
     run = of(ctx)
     tables.check_target(file, force=force)
     with run.progress(f"Writing {file.name}"), run.manager() as manager:
-        table = manager.get_table(session)
+        table = manager.get_table(session, version="current" if version is None else version)
         tables.write(table, file)
     written = file.stat().st_size
 

@@ -23,7 +23,7 @@ from framekeep.sessions.head import Session
 from framekeep.sessions.heads import PATIENCE, Heads, Loaded
 from framekeep.sessions.source import Source, state_of
 from framekeep.sessions.temporary import TemporaryStorage
-from framekeep.timeline import Timeline, Version
+from framekeep.timeline import Timeline
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,16 +97,27 @@ class SessionBackend:
         if not self._heads.create(session_id, make):
             raise taken
 
-    def get_dataframe(self, session_id: str, *, copy: bool = False) -> pd.DataFrame:
-        """Return the current frame, which the caller may change freely.
+    def get_dataframe(
+        self, session_id: str, *, version: int | str = "current", copy: bool = False
+    ) -> pd.DataFrame:
+        """Return a frame, which the caller may change freely.
 
         Its memory is shared until pandas first writes to a column; with ``copy`` it is all the caller's own.
-        """
-        return self._heads.read(session_id, lambda loaded, source: self._current(loaded, source, copy))
 
-    def _current(self, loaded: Loaded, source: Source, copy: bool = False) -> pd.DataFrame:
-        manifest = source.manifest(loaded.session.timeline.current.frame)
-        return self.codec.decode(source.chunks, manifest, copy=copy)
+        Args:
+            session_id: the session.
+            version: a version's id gives the state before its action; the session stays where it is.
+            copy: whether to copy all of it at once.
+
+        Raises:
+            VersionNotFoundError: the version is unknown or was dropped.
+        """
+        return self._heads.read(
+            session_id,
+            lambda loaded, source: self.codec.decode(
+                source.chunks, _chosen(loaded, source, version), copy=copy
+            ),
+        )
 
     def update_dataframe(
         self, session_id: str, dataframe: pd.DataFrame, *, expected_revision: Revision | None = None
@@ -419,13 +430,11 @@ class SessionBackend:
 
     # --- beyond the contract ---------------------------------------------------------------------
 
-    def get_table(self, session_id: str) -> pa.Table:
-        """Return the current frame as a pyarrow table."""
+    def get_table(self, session_id: str, *, version: int | str = "current") -> pa.Table:
+        """Return a frame as a pyarrow table (``version`` as in ``get_dataframe``)."""
         return self._heads.read(
             session_id,
-            lambda loaded, source: self.codec.table(
-                source.chunks, source.manifest(loaded.session.timeline.current.frame)
-            ),
+            lambda loaded, source: self.codec.table(source.chunks, _chosen(loaded, source, version)),
         )
 
     def get_page(
@@ -434,27 +443,27 @@ class SessionBackend:
         offset: int,
         limit: int,
         columns: Sequence[Hashable] | None = None,
+        *,
+        version: int | str = "current",
     ) -> pd.DataFrame:
-        """Return rows ``offset`` to ``offset + limit`` of the current frame, reading only what holds them.
+        """Return rows ``offset`` to ``offset + limit`` of a frame, reading only what holds them.
 
         Args:
             session_id: the session.
             offset: first row position; at or after the end gives no rows.
             limit: at most this many rows.
             columns: labels to return, in this order; None for all.
+            version: as in ``get_dataframe``.
 
         Raises:
             UnknownColumnError: the frame does not have one of ``columns``.
+            VersionNotFoundError: the version is unknown or was dropped.
         """
         start, number = checked_count(offset, "offset"), checked_count(limit, "limit")
         return self._heads.read(
             session_id,
             lambda loaded, source: self.codec.page(
-                source.chunks,
-                source.manifest(loaded.session.timeline.current.frame),
-                start,
-                number,
-                columns,
+                source.chunks, _chosen(loaded, source, version), start, number, columns
             ),
         )
 
@@ -467,16 +476,12 @@ class SessionBackend:
             VersionNotFoundError: a version is unknown or was dropped.
         """
 
-        def view(loaded: Loaded, source: Source) -> FrameDiff:
-            line = loaded.session.timeline
-            return self.codec.diff(
-                source.chunks,
-                source.manifest(_chosen(line, a)),
-                source.manifest(_chosen(line, b)),
-                samples=samples,
-            )
-
-        return self._heads.read(session_id, view)
+        return self._heads.read(
+            session_id,
+            lambda loaded, source: self.codec.diff(
+                source.chunks, _chosen(loaded, source, a), _chosen(loaded, source, b), samples=samples
+            ),
+        )
 
     def check(self, session_id: str) -> list[Damage]:
         """Verify every stored part of a session against its name; return what is damaged.
@@ -494,13 +499,13 @@ class SessionBackend:
         self.codec.clear()
 
 
-def _chosen(line: Timeline, which: int | str) -> Any:
+def _chosen(loaded: Loaded, source: Source, which: int | str) -> Manifest:
+    line = loaded.session.timeline
     if isinstance(which, str):
         if which != "current":
             raise InvalidInputError(f"A state is a version id or 'current', not {which[:40]!r}.")
-        return line.current.frame
-    version: Version = line.version(checked_count(which, "version id"))
-    return version.state.frame
+        return source.manifest(line.current.frame)
+    return source.manifest(line.version(checked_count(which, "version id")).state.frame)
 
 
 def _listed(rows: object) -> Any:
