@@ -28,17 +28,17 @@ INTRO = """\
 <!-- Written by tests/frames/test_type_matrix.py from what the codec does; do not edit. -->
 
 A frame comes back exactly as it was, to the last bit and the type of every label, or `UnsupportedTypeError`
-names the column and the type and nothing is stored. Nothing is changed silently, and nothing stored is ever run
-as code.
+names the column and the type and nothing is stored. Nothing is changed silently, and nothing stored is ever
+run as code.
 
-**Kept** tells what became of the test frames of that type (their number in brackets): *exactly*, or *refused*.
-**Stored** names the layouts of its chunks (see [format.md](format.md)): *raw* is the bytes of the slice, *text*
-is offsets and UTF-8, *cells* is one tagged value after the other, *arrow* is an Arrow IPC stream; *manifest*
-means that no chunk is needed.
+**Kept** tells what became of the test frames of that type (their number in brackets): *exactly* or *refused*.
+**Stored** names the layouts of its chunks (see [format.md](format.md)): *raw* is the bytes of the slice,
+*text* is offsets and UTF-8, *cells* is one tagged value after the other, *arrow* is an Arrow IPC stream;
+*manifest* means that no chunk is needed.
 
 Not part of the value, so free to change: the layout of blocks, memory order, how an Arrow column is cut into
-chunks, bytes under a mask, and whether two cells hold one object or two equal ones. A frame given back is always
-writable through pandas.
+chunks, bytes under a mask, and whether two cells hold one object or two equal ones. A frame given back is
+always writable through pandas.
 """
 
 SECTIONS = {

@@ -61,25 +61,31 @@ def _named(strategy: Any, name: str) -> Any:
     return st.composite(drawn)()
 
 
-def cells(*, max_leaves: int = 6) -> SearchStrategy[object]:
-    """Return a strategy for values of object cells: scalars of many types, and containers of them."""
+def cells(*, depth: int = 2) -> SearchStrategy[object]:
+    """Return a strategy for values of object cells: scalars, and containers nested up to ``depth``."""
     st = _strategies()
-    hashable = _hashable_cells()
+    keys = _keys()
     leaves = st.one_of(
-        hashable, st.builds(bytearray, st.binary(max_size=4)), st.builds(np.arange, st.integers(0, 4))
+        _hashable_cells(),
+        st.builds(bytearray, st.binary(max_size=4)),
+        st.builds(np.arange, st.integers(0, 4)),
     )
-    nested: SearchStrategy[object] = st.recursive(
-        leaves,
-        lambda inner: st.one_of(
-            st.lists(inner, max_size=4),
-            st.dictionaries(hashable, inner, max_size=4),
-            st.tuples(inner, inner),
-            st.sets(hashable, max_size=4),
-        ),
-        max_leaves=max_leaves,
-    )
-    named: SearchStrategy[object] = _named(nested, "cells")
-    return named
+
+    # Not st.recursive: its reprs grow until Hypothesis warns of them, and only the first time.
+    def cell(draw: DrawFn, depth: int) -> object:
+        kind = draw(st.integers(0, 7)) if depth else 0
+        if kind < 4:
+            return draw(leaves)
+        values = [cell(draw, depth - 1) for _ in range(draw(st.integers(0, 3)))]
+        if kind == 4:
+            return values
+        if kind == 5:
+            return tuple(values)
+        names = draw(st.lists(keys, min_size=len(values), max_size=len(values)))
+        return set(names) if kind == 6 else dict(zip(names, values, strict=True))
+
+    found: SearchStrategy[object] = st.composite(cell)(depth)
+    return found
 
 
 def labels() -> SearchStrategy[object]:
@@ -88,30 +94,44 @@ def labels() -> SearchStrategy[object]:
     return found
 
 
-def _hashable_cells() -> Any:
+def _keys() -> Any:
+    """Return a strategy for hashable cells that are equal when drawn again.
+
+    So no NaN: its hash is its address, and whether a set takes it twice would differ from run to run.
+    """
     st = _strategies()
     zones = st.none() | st.timezones() | st.just(dt.UTC)
     scalars = st.one_of(
-        st.sampled_from([None, pd.NA, pd.NaT, True, False, float("nan"), -0.0, np.float64("nan"), 2**64]),
+        st.sampled_from([None, pd.NA, pd.NaT, True, False, -0.0, 2**64]),
         st.integers(),
-        st.floats(),
+        st.floats(allow_nan=False),
         st.text(alphabet=st.characters(), max_size=6),  # lone surrogates too
         st.binary(max_size=6),
-        st.decimals().filter(lambda value: not value.is_snan()),  # which no set takes
+        st.decimals(allow_nan=False),
         st.fractions(),
         st.uuids(),
         st.dates(),
         st.datetimes(timezones=zones),
         st.timedeltas(),
-        st.complex_numbers(),
+        st.complex_numbers(allow_nan=False),
         st.integers(-(2**62), 2**62).map(lambda n: pd.Timestamp(n, unit="ns")),
         st.integers(-128, 127).map(np.int8),
-        st.floats(width=32).map(np.float32),
+        st.floats(width=32, allow_nan=False).map(np.float32),
     )
     scalars = _named(scalars, "scalars")
-    return _named(
-        st.one_of(scalars, st.tuples(scalars, scalars), st.frozensets(scalars, max_size=3)), "labels"
+    sets = st.frozensets(scalars, max_size=3)
+    return _named(st.one_of(scalars, st.tuples(scalars, scalars), sets), "keys")
+
+
+def _hashable_cells() -> Any:
+    st = _strategies()
+    nans = st.one_of(
+        st.sampled_from([float("nan"), np.float64("nan"), np.float32("nan")]),
+        st.floats(),
+        st.decimals().filter(lambda value: not value.is_snan()),  # which cannot be hashed
+        st.complex_numbers(),
     )
+    return _named(_keys() | nans | st.tuples(nans, nans), "labels")
 
 
 def frames(*, max_rows: int = 12, max_columns: int = 6) -> SearchStrategy[pd.DataFrame]:
@@ -127,7 +147,7 @@ def frames(*, max_rows: int = 12, max_columns: int = 6) -> SearchStrategy[pd.Dat
         frame = pd.DataFrame(dict(enumerate(made)), index=pd.RangeIndex(rows))
         frame = frame.set_axis(columns, axis=1).set_axis(index, axis=0)
         if draw(st.booleans()):
-            frame.attrs = draw(st.dictionaries(st.text(max_size=3), cells(max_leaves=2), max_size=2))
+            frame.attrs = draw(st.dictionaries(st.text(max_size=3), cells(depth=1), max_size=2))
         step = draw(st.sampled_from([1, 1, 1, 2, -1]))
         return frame.iloc[::step] if step != 1 else frame
 
@@ -298,45 +318,35 @@ def _interval(rows: int) -> Any:
 def _arrow_types() -> Any:
     """Return a strategy for pairs: an Arrow type, and a strategy for its values."""
     st = _strategies()
+    plain = [
+        (pa.int16(), st.integers(-(2**15), 2**15 - 1)),
+        (pa.uint64(), st.integers(0, 2**64 - 1)),
+        (pa.float64(), st.floats()),
+        (pa.bool_(), st.booleans()),
+        (pa.string(), st.text(string.printable, max_size=5)),
+        (pa.binary(), st.binary(max_size=5)),
+        (pa.date32(), st.dates()),
+        (pa.timestamp("us", "UTC"), st.integers(-(2**50), 2**50)),
+        (pa.decimal128(20, 2), st.decimals(-999, 999, places=2)),
+        (pa.dictionary(pa.int8(), pa.string()), st.sampled_from(["a", "b"])),
+    ]
 
-    def one_of_pairs(pairs: list[tuple[Any, Any]]) -> Any:
-        # by number: the repr of sampled_from would hold that of every strategy in it
-        return st.integers(0, len(pairs) - 1).map(lambda number: pairs[number])
-
-    plain = one_of_pairs(
-        [
-            (pa.int16(), st.integers(-(2**15), 2**15 - 1)),
-            (pa.uint64(), st.integers(0, 2**64 - 1)),
-            (pa.float64(), st.floats()),
-            (pa.bool_(), st.booleans()),
-            (pa.string(), st.text(string.printable, max_size=5)),
-            (pa.binary(), st.binary(max_size=5)),
-            (pa.date32(), st.dates()),
-            (pa.timestamp("us", "UTC"), st.integers(-(2**50), 2**50)),
-            (pa.decimal128(20, 2), st.decimals(-999, 999, places=2)),
-            (pa.dictionary(pa.int8(), pa.string()), st.sampled_from(["a", "b"])),
+    def pair(draw: DrawFn, depth: int) -> Any:
+        if not depth or draw(st.booleans()):
+            return plain[draw(st.integers(0, len(plain) - 1))]
+        kind, values = pair(draw, depth - 1)
+        values = st.none() | values
+        entries = st.lists(st.tuples(st.text("ab", max_size=2), values), max_size=2)
+        wider = [
+            (pa.list_(kind), st.lists(values, max_size=3)),
+            (pa.large_list(kind), st.lists(values, max_size=3)),
+            (pa.list_(kind, 2), st.lists(values, min_size=2, max_size=2)),
+            (pa.struct([("x", kind)]), st.fixed_dictionaries({"x": values})),
+            (pa.map_(pa.string(), kind), entries),
         ]
-    )
+        return wider[draw(st.integers(0, len(wider) - 1))]
 
-    def wider(inner: Any) -> Any:
-        return inner.flatmap(
-            lambda pair: one_of_pairs(
-                [
-                    (pa.list_(pair[0]), st.lists(st.none() | pair[1], max_size=3)),
-                    (pa.large_list(pair[0]), st.lists(st.none() | pair[1], max_size=3)),
-                    (pa.struct([("x", pair[0])]), st.fixed_dictionaries({"x": st.none() | pair[1]})),
-                    (pa.list_(pair[0], 2), st.lists(st.none() | pair[1], min_size=2, max_size=2)),
-                    (
-                        pa.map_(pa.string(), pair[0]),
-                        st.dictionaries(st.text("ab", max_size=2), st.none() | pair[1], max_size=2).map(
-                            lambda found: list(found.items())
-                        ),
-                    ),
-                ]
-            )
-        )
-
-    return _named(st.recursive(plain, wider, max_leaves=3), "arrow_types")
+    return st.composite(pair)(2)
 
 
 def _arrow(rows: int) -> Any:
