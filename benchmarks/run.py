@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sizes = (options.rows or SMALL,) if options.quick else (SMALL, LARGE)
     huge = None if options.quick or options.no_huge else HUGE
     wanted = options.only or list(GROUPS)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the scratch directory is removed
     options.place.mkdir(parents=True, exist_ok=True)
     started = perf_counter()
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.place) as scratch:
