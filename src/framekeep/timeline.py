@@ -161,8 +161,8 @@ class Timeline:
         """
         if not self.future:
             raise NothingToRedoError(
-                "There is nothing to redo: nothing was undone, or a new change followed. Its history lists what "
-                "there is."
+                "There is nothing to redo: nothing was undone, or a new change followed. "
+                "The session's history lists what there is."
             )
         version = self.future[-1]
         done = replace(version, state=self.current)
