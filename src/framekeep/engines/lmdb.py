@@ -11,23 +11,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from math import inf
 from pathlib import Path
 from typing import TypeVar
 
 import lmdb
 
-from framekeep.engines import lmdb_pages as pages
 from framekeep.engines import lmdb_records as records
 from framekeep.engines import lmdb_registry, lmdb_store
 from framekeep.engines.base import Buffer, Change, Head, Health, SpaceInfo, Visit
 from framekeep.engines.lmdb_records import BLOBS, DUE, HEADS, LOG, META, STAGED, HeadRecord
-from framekeep.engines.lmdb_step import environments, expiry_of, find, growing_touched, head_of, writing
+from framekeep.engines.lmdb_resident import Resident
+from framekeep.engines.lmdb_step import environments, expiry_of, growing_touched, head_of, reading, writing
 from framekeep.errors import (
     BlobMissing,
     Conflict,
     FramekeepError,
     SessionDamagedError,
+    StorageFullError,
     StorageUnavailableError,
 )
 from framekeep.names import Digest, Space
@@ -83,11 +85,12 @@ class LmdbEngine:
         key, store = records.space_key(space), self._opened()
 
         def work() -> Head | None:
-            found = find(store, key)
-            if found is None:
-                return None
-            head, expiry = found
             now = self._clock()
+            with reading(store, buffers=True) as (txn, rows):
+                head = head_of(store, txn, key)
+                if head is None:
+                    return None
+                expiry = records.effective_expiry(head, rows.get(key))
             if expiry <= now:
                 return None
             return Head(head.revision, head.body, None if expiry == inf else expiry - now)
@@ -136,13 +139,32 @@ class LmdbEngine:
             step.put_head(key, head, new)
 
     def touch(self, space: Space, ttl: float) -> bool:
-        """Let the space expire ``ttl`` seconds from now; False when it is absent or expired."""
-        key, store = records.space_key(space), self._opened()
-        done = store.run(lambda: self._touch_lightly(store, key, ttl))
-        return store.run(lambda: self._touch_durably(store, key, ttl)) if done is None else done
+        """Let the space expire ``ttl`` seconds from now; False when it is absent or expired.
 
-    def _touch_lightly(self, store: lmdb_store.Store, key: bytes, ttl: float) -> bool | None:
-        """Touch without the durable file; None when that would not do."""
+        A full disk is no error here, since whoever only reads needs no room: the expiry is then kept as well
+        as can be.
+        """
+        key, store = records.space_key(space), self._opened()
+        try:
+            done = store.run(lambda: self._touch_lightly(store, key, ttl))
+            return store.run(lambda: self._touch_durably(store, key, ttl)) if done is None else done
+        except StorageFullError:
+            with suppress(StorageFullError):
+                if store.run(lambda: self._touch_lightly(store, key, ttl, durable=False)):
+                    return True
+        return self.load(space) is not None
+
+    def _touch_lightly(
+        self, store: lmdb_store.Store, key: bytes, ttl: float, *, durable: bool = True
+    ) -> bool | None:
+        """Touch without the durable file; None when that would not do.
+
+        Args:
+            store: the store.
+            key: the space's.
+            ttl: seconds from now.
+            durable: whether a power cut may bring the new expiry forward by no more than a tenth of ``ttl``.
+        """
         main, touched = environments(store)
         # The write lock of the touched file is held while deciding, as purge does: one of the two is first.
         with growing_touched(), touched.begin(write=True) as mine:
@@ -154,7 +176,7 @@ class LmdbEngine:
             if records.effective_expiry(head, mine.get(key)) <= now:
                 return False
             expiry = now + ttl
-            if not head.expiry <= expiry <= head.expiry + ttl * _DURABLE_TENTH:
+            if expiry < head.expiry or (durable and expiry > head.expiry + ttl * _DURABLE_TENTH):
                 return None
             mine.put(key, records.pack_touch(head.epoch, expiry))
             return True
@@ -209,8 +231,10 @@ class LmdbEngine:
                 missing = [d for d, view in zip(digests, found, strict=True) if view is None]
                 if missing:
                     raise BlobMissing(missing)
+                resident = Resident(store.real_path)
                 for i, view in enumerate(found):
                     assert view is not None
+                    resident.saw(len(view))
                     try:
                         visit(i, view)
                     except OSError as e:
@@ -232,16 +256,13 @@ class LmdbEngine:
         prefix = records.blob_prefix(key)
 
         def work() -> list[bytes]:
-            main, touched = environments(store)
             entries: list[bytes] = []
+            now = self._clock()
             # One snapshot for the head and its log: a deletion in between would look like damage.
-            with main.begin() as txn:
+            with reading(store) as (txn, rows):
                 head = head_of(store, txn, key)
-                if head is None:
+                if head is None or records.effective_expiry(head, rows.get(key)) <= now:
                     return []
-                with touched.begin() as rows:
-                    if records.effective_expiry(head, rows.get(key)) <= self._clock():
-                        return []
                 for position in range(start, head.logged if stop is None else min(stop, head.logged)):
                     raw = txn.get(records.log_key(prefix, position), db=store.dbs[LOG])
                     if raw is None:
@@ -271,10 +292,9 @@ class LmdbEngine:
     def _page_of(
         self, store: lmdb_store.Store, wanted: bytes, start: bytes
     ) -> tuple[list[SpaceInfo], bytes | None]:
-        main, touched = environments(store)
         now = self._clock()
         page: list[SpaceInfo] = []
-        with main.begin(buffers=True) as txn, touched.begin() as rows:
+        with reading(store, buffers=True) as (txn, rows):
             cursor = txn.cursor(db=store.dbs[HEADS])
             more = cursor.set_range(max(start, wanted)) if start or wanted else cursor.first()
             for _ in range(_PAGE_SPACES):
@@ -318,10 +338,9 @@ class LmdbEngine:
         self, store: lmdb_store.Store, wanted: bytes, limit: int | None
     ) -> list[tuple[float, bytes]]:
         """Return (durable expiry, key) of expired spaces, longest expired first."""
-        main, touched = environments(store)
         now = self._clock()
         found: list[tuple[float, bytes]] = []
-        with main.begin() as txn, touched.begin() as rows:
+        with reading(store) as (txn, rows):
             for due in txn.cursor(db=store.dbs[DUE]).iternext(values=False):
                 expiry, key = records.unpack_time(due[:8]), due[8:]
                 if expiry > now or (limit is not None and len(found) >= limit):
@@ -407,22 +426,15 @@ class LmdbEngine:
         return self._opened().compact()
 
     def check_file(self) -> list[str]:
-        """Walk every page of the file, without mapping it, while nobody writes; return what does not hold.
+        """Walk every page of the file, without mapping it; return what does not hold. Others may go on.
 
         Finds what checksums of records and chunks cannot: damage to LMDB's own pages.
 
         Raises:
             StoreDamagedError: the file is cut off or unreadable.
-            StorageError: this py-lmdb has no walker.
         """
         store = self._opened()
-
-        def work() -> list[str]:
-            main, _ = environments(store)
-            with main.begin(write=True):
-                return pages.problems(store.path)
-
-        return store.run(work)
+        return store.run(lambda: store.problems(environments(store)[0]))
 
     def sizes(self) -> dict[str, int]:
         """Return ``file_bytes``, how many of them are in use, and the address space: ``map_bytes``."""
@@ -460,7 +472,11 @@ class LmdbEngine:
         """Release the files; the last engine of the process on this directory closes them. Idempotent."""
         store, self._store = self._store, None
         if store is not None:
-            lmdb_registry.release(store)
+            try:
+                lmdb_registry.release(store)
+            except RuntimeError:  # from inside a visit: it is still open
+                self._store = store
+                raise
 
     def _opened(self) -> lmdb_store.Store:
         if self._store is None:

@@ -18,8 +18,11 @@ from framekeep.engines import lmdb_records as records
 from framekeep.engines import lmdb_store
 from framekeep.engines.base import Buffer
 from framekeep.engines.lmdb_records import BLOBS, DUE, HEADS, LOG, META, STAGED, HeadRecord
+from framekeep.engines.lmdb_resident import Resident
 from framekeep.errors import BlobMissing, SessionDamagedError
 from framekeep.names import Digest
+
+_LOOK = 256 << 10  # bytes that a look at one page of a value maps, roughly
 
 
 class Step:
@@ -73,9 +76,10 @@ class Step:
         """Delete the space's blobs that are not in ``keep``; return what of it ``blobs`` has to add."""
         present: set[bytes] = set()
         doomed: list[bytes] = []
-        cursor = self.txn.cursor(db=self.store.dbs[BLOBS])
+        cursor, resident = self.txn.cursor(db=self.store.dbs[BLOBS]), Resident(self.store.real_path)
         if cursor.set_range(prefix):
             for name in cursor.iternext(values=False):
+                resident.saw(_LOOK)  # LMDB looks at the first page of a value to give its key
                 if not name.startswith(prefix):
                     break
                 digest = name[records.PREFIX_SIZE :]
@@ -123,7 +127,7 @@ def writing(store: lmdb_store.Store) -> Iterator[Step]:
         yield step
         txn.commit()
         if step.held is not None:
-            with contextlib.suppress(lmdb.MapFullError):  # it only drops rows that mean nothing any more
+            with contextlib.suppress(lmdb.Error):  # it only drops rows that mean nothing any more
                 step.held.commit()
         store.settle()
     finally:
@@ -163,15 +167,18 @@ def environments(store: lmdb_store.Store) -> tuple[lmdb.Environment, lmdb.Enviro
     return store.main, store.touched
 
 
-def find(store: lmdb_store.Store, key: bytes) -> tuple[HeadRecord, float] | None:
-    """Return a head and when it expires; it may have."""
+@contextmanager
+def reading(
+    store: lmdb_store.Store, *, buffers: bool = False
+) -> Iterator[tuple[lmdb.Transaction[Any], lmdb.Transaction[bytes]]]:
+    """Give read transactions on the durable and the touched file; take the time before, not after.
+
+    The touched file first: its rows count under the head they were made for, so rows that are older than the
+    head leave the durable expiry, while newer ones would make a session look expired that was just renewed.
+    """
     main, touched = environments(store)
-    with main.begin(buffers=True) as txn:
-        head = head_of(store, txn, key)
-    if head is None:
-        return None
-    with touched.begin() as rows:
-        return head, records.effective_expiry(head, rows.get(key))
+    with touched.begin() as rows, main.begin(buffers=True) if buffers else main.begin() as txn:
+        yield txn, rows
 
 
 def expiry_of(

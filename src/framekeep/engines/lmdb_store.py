@@ -41,15 +41,15 @@ T = TypeVar("T")
 
 FILE = "framekeep.mdb"
 LOCK_FILE = "framekeep.lock"
-COMPACT_FILE = "framekeep.mdb.compact"
+NEW_FILE = "framekeep.mdb.new"
 TOUCHED_FILE = "touched-{boot}.mdb"
 
 MAX_READERS = 2048
 TOUCHED_MAP_SIZE = 16 << 20
 BUSY_SECONDS = 5.0
 FORK_SECONDS = 30.0
+SETTLE_SECONDS = 0.05
 
-_MADE = b"framekeep store made\n"  # in the lock file once the store exists
 _MODE = 0o600  # what a session holds is its user's, not every account's on the machine
 _GROW_AHEAD = 1 << 20
 _POLL_SECONDS = 0.005
@@ -65,6 +65,7 @@ class Store:
     def __init__(self, directory: Path, *, durable: bool, map_size: int) -> None:
         self.directory = directory
         self.path = str(directory / FILE)
+        self.real_path = os.path.realpath(self.path)
         self.durable = durable
         self.gate = Gate()
         self.users = 0
@@ -77,9 +78,11 @@ class Store:
         self._lock_fd = -1
         self._data_fd = -1
         self._needed = 2 * pages.PAGE_SIZE
+        self._harmless = (0, 0)
         self._unusable = ""
         self._page_size = pages.PAGE_SIZE
         self._shut_for_fork = False
+        self._opened_before = False
 
     # --- running work ---------------------------------------------------------------------------
 
@@ -177,13 +180,57 @@ class Store:
     def _refuse_cut_file(self, main: lmdb.Environment) -> None:
         """Raise StoreDamagedError if the file is shorter than its pages: reading it would kill us."""
         status = os.fstat(self._data_fd)
-        if status.st_size >= self._needed:
-            info = main.info()
-            self._needed = max(self._needed, (info["last_pgno"] + 1) * self._page_size)
-        if status.st_size < self._needed:
-            pages.settle_size(self.path, self._data_fd, self._needed)
+        size = status.st_size
+        if size >= self._needed:
+            self._needed = max(self._needed, (main.info()["last_pgno"] + 1) * self._page_size)
+            if size < self._needed:
+                size = os.fstat(self._data_fd).st_size  # another process has committed in between
         if status.st_nlink == 0:
             raise StoreDamagedError(f"The store {self.path} was deleted or replaced while it was open.")
+        if size < self._needed and (size, self._needed) != self._harmless:
+            self._judge_short_file(main)
+
+    def _judge_short_file(self, main: lmdb.Environment) -> None:
+        """Make a file long enough that is short only by unused pages at its end.
+
+        LMDB does not write pages that were taken and given back in one transaction, so its files may end
+        before their last page number. Whoever commits that sets the length at once; if he was killed in
+        between, whether it is all that is missing is seen by walking the file.
+
+        Raises:
+            StoreDamagedError: pages in use are missing.
+        """
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while (size := os.fstat(self._data_fd).st_size) < self._needed:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(_POLL_SECONDS)
+        else:
+            return
+        if size < 2 * self._page_size or self._does_not_hold(main):
+            raise pages.cut_off(self.path, size, self._needed)
+        pages.extend(self._data_fd, self._needed)
+        self._harmless = (size, self._needed)  # should there have been no room
+
+    def _does_not_hold(self, main: lmdb.Environment) -> bool:
+        try:
+            return bool(self.problems(main))
+        except StoreDamagedError:
+            return True
+
+    def problems(self, main: lmdb.Environment) -> list[str]:
+        """Walk the file's pages without mapping them; return what does not hold.
+
+        Raises:
+            StoreDamagedError: it cannot even be begun with.
+        """
+        # While this reads, no page of this state or of a later one is used for anything else.
+        with contextlib.suppress(StoreDamagedError), main.begin():
+            if not (found := pages.problems(self.path)):
+                return found
+        # Real, or a commit while the walk began: that is certain only when nobody commits.
+        with main.begin(write=True):
+            return pages.problems(self.path)
 
     def settle(self) -> None:
         """Give the file the length its last page number says (LMDB leaves out unused pages at the end)."""
@@ -210,36 +257,32 @@ class Store:
             raise StorageError(self._unusable)
         self.close_files()
         try:
+            if self._opened_before and not os.path.exists(self.path):
+                # A new one in its place would look as if nothing had ever been stored.
+                raise StoreDamagedError(
+                    f"The store {self.path} was deleted or moved while it was open. Put it back, "
+                    "or start the program again for a new one."
+                )
             refuse_network(self.directory)
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_directory(self.directory)
             self._lock_fd = os.open(self.directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, _MODE)
-            self._lock_shared()
-            self._refuse_emptied_file()
-            pages.refuse_short_file(self.path)
+            self._enter_directory()
+            pages.needed_size(self.path)  # what is no store is not even mapped
             self.main = self._open_env(self.path, self._map_size, sync=self.durable, max_dbs=8)
             self._data_fd = os.open(self.path, os.O_RDWR)
+            self._page_size = self.main.stat()["psize"]
+            self._needed = 2 * self._page_size
+            self._refuse_cut_file(self.main)
             self.dbs = self._opened_dbs(self.main)
             self.main.reader_check()
-            self._page_size = self.main.stat()["psize"]
-            self._needed = (self.main.info()["last_pgno"] + 1) * self._page_size
-            if os.pread(self._lock_fd, len(_MADE), 0) != _MADE:
-                _sync_directory(self.directory)
-                os.pwrite(self._lock_fd, _MADE, 0)
             self.touched = self._open_touched()
+            self._opened_before = True
         except (lmdb.Error, OSError) as e:
             self.close_files()
             raise translated(e, self.path if isinstance(e, lmdb.Error) else str(self.directory)) from e
         except BaseException:
             self.close_files()
             raise
-
-    def _refuse_emptied_file(self) -> None:
-        """Raise StoreDamagedError for a file that was not always empty: LMDB would begin anew in it."""
-        made = os.pread(self._lock_fd, len(_MADE), 0) == _MADE
-        if made and os.path.exists(self.path) and os.path.getsize(self.path) == 0:
-            raise StoreDamagedError(
-                f"The store {self.path} was cut off: it is empty. Restore it from a backup."
-            )
 
     def close_files(self) -> None:
         """Close the files; the caller is alone in the gate."""
@@ -253,8 +296,9 @@ class Store:
                 os.close(fd)
         self._data_fd = self._lock_fd = -1
 
-    def _open_env(self, path: str, map_size: int, *, sync: bool, max_dbs: int) -> lmdb.Environment:
-        options: dict[str, Any] = {"lib_version": 0} if _CAN_CHOOSE_FORMAT else {}
+    def _open_env(
+        self, path: str, map_size: int, *, sync: bool, max_dbs: int, lock: bool = True
+    ) -> lmdb.Environment:
         return lmdb.open(
             path,
             map_size=map_size,
@@ -264,24 +308,42 @@ class Store:
             metasync=sync,
             max_readers=MAX_READERS,
             max_dbs=max_dbs,
-            **options,
+            lock=lock,
+            lib_version=0,  # the format of LMDB 0.9, which every LMDB reads
         )
 
     def _opened_dbs(self, env: lmdb.Environment) -> dict[bytes, Any]:
         # A write transaction even to open: py-lmdb keeps no handle that a reading one has opened.
         with env.begin(write=True) as txn:
-            if txn.stat()["entries"] == 0:
-                self._write_meta(env, txn)
             self._refuse_others(env, txn)
             return {name: env.open_db(name, txn=txn, create=False) for name in records.DATABASES}
 
-    def _write_meta(self, env: lmdb.Environment, txn: lmdb.Transaction[bytes]) -> None:
-        for name in records.DATABASES:
-            env.open_db(name, txn=txn)
-        meta = env.open_db(records.META, txn=txn)
-        txn.put(records.META_KIND, records.KIND, db=meta)
-        txn.put(records.META_FORMAT, str(records.FORMAT).encode(), db=meta)
-        txn.put(records.META_WRITER, _library_version().encode(), db=meta)
+    def _make_file(self) -> None:
+        """Make the store; the caller has the directory for himself.
+
+        It gets its name when it is whole, so that a file without its first pages is always one that was cut.
+        """
+        new = str(self.directory / NEW_FILE)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(new)
+        try:
+            env = self._open_env(new, self._map_size, sync=self.durable, max_dbs=8, lock=False)
+            try:
+                with env.begin(write=True) as txn:
+                    for name in records.DATABASES:
+                        env.open_db(name, txn=txn)
+                    meta = env.open_db(records.META, txn=txn)
+                    txn.put(records.META_KIND, records.KIND, db=meta)
+                    txn.put(records.META_FORMAT, str(records.FORMAT).encode(), db=meta)
+                    txn.put(records.META_WRITER, _library_version().encode(), db=meta)
+            finally:
+                env.close()
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(new)
+            raise
+        os.replace(new, self.path)
+        _sync_directory(self.directory)
 
     def _refuse_others(self, env: lmdb.Environment, txn: lmdb.Transaction[bytes]) -> None:
         foreign = ForeignStoreError(
@@ -303,31 +365,43 @@ class Store:
                 f"{_library_version()}, reads up to format {records.FORMAT}: upgrade it."
             )
 
+    def _touched_path(self) -> Path:
+        return self.directory / TOUCHED_FILE.format(boot=_boot_id() or "unknown")
+
     def _open_touched(self) -> lmdb.Environment:
         """Open the file of touched expiries: never synced, so it counts only until the machine restarts."""
-        boot = _boot_id()
-        path = self.directory / TOUCHED_FILE.format(boot=boot or "unknown")
+        sync = _boot_id() is None  # nothing tells a restart here, so it has to be durable
+        return self._open_env(str(self._touched_path()), self._touched_map_size, sync=sync, max_dbs=0)
+
+    def _drop_useless_touched(self) -> None:
+        """Remove files of touched expiries that are of another boot or unreadable.
+
+        They hold nothing that may not be lost; but two processes must not have different ones, so the caller
+        has the directory for himself.
+        """
+        path = self._touched_path()
         for other in self.directory.glob(TOUCHED_FILE.format(boot="*") + "*"):
             if not other.name.startswith(path.name):
                 other.unlink(missing_ok=True)
-        sync = boot is None  # nothing tells a restart here, so it has to be durable
         try:
             pages.refuse_short_file(str(path))
-            return self._open_env(str(path), self._touched_map_size, sync=sync, max_dbs=0)
+            self._open_touched().close()
         except (lmdb.InvalidError, lmdb.VersionMismatchError, lmdb.CorruptedError, StorageError):
-            # It holds nothing that may not be lost.
             path.unlink(missing_ok=True)
-            return self._open_env(str(path), self._touched_map_size, sync=sync, max_dbs=0)
 
-    def _lock_shared(self) -> None:
-        """Take the directory's lock as one user of many; the first one says from where.
+    def _enter_directory(self) -> None:
+        """Take the directory's lock as one user of many; the first one makes what is missing.
 
-        LMDB knows readers by their process ids, so all processes have to see the same ones: two containers
-        with namespaces of their own would take each other's readers for dead, and reuse pages being read.
+        He also notes from where he came. LMDB knows readers by their process ids, so all processes have to
+        see the same ones: two containers with namespaces of their own would take each other's readers for
+        dead, and reuse pages being read.
         """
         here = _pid_namespace()
         if self._locked(fcntl.LOCK_EX):
-            os.pwrite(self._lock_fd, here, len(_MADE))
+            os.pwrite(self._lock_fd, here, 0)
+            if not os.path.exists(self.path):
+                self._make_file()
+            self._drop_useless_touched()
         deadline = time.monotonic() + BUSY_SECONDS
         while not self._locked(fcntl.LOCK_SH):
             if time.monotonic() > deadline:
@@ -335,10 +409,15 @@ class Store:
                     f"The store {self.path} is being compacted by another process; try again."
                 )
             time.sleep(_POLL_SECONDS)
-        if os.pread(self._lock_fd, len(here), len(_MADE)) != here:
+        if os.pread(self._lock_fd, len(here), 0) != here:
             raise StorageBusyError(
                 f"The store {self.path} is open in another container. Let the containers share one PID "
                 "namespace, or use Redis to share sessions between them."
+            )
+        if not os.path.exists(self.path):
+            raise StoreDamagedError(
+                f"The store {self.path} was deleted or moved while another process has it open. Put it back, "
+                "or stop the others to start anew."
             )
 
     def _locked(self, how: int) -> bool:
@@ -378,7 +457,7 @@ class Store:
             )
         pages.refuse_short_file(self.path)
         before = os.stat(self.path).st_size
-        copy = str(self.directory / COMPACT_FILE)
+        copy = str(self.directory / NEW_FILE)
         fd = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _MODE)
         try:
             env = self._open_env(self.path, self._map_size, sync=self.durable, max_dbs=8)
@@ -432,6 +511,14 @@ _graveyard: list[lmdb.Environment | None] = []
 """What a child inherited inside a call: kept for ever, since closing would end the parent's readers."""
 
 
+def _make_directory(directory: Path) -> None:
+    """Make a directory with those above it, so that a power cut does not take it away again."""
+    missing = [each for each in (directory, *directory.parents) if not each.exists()]
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for made in missing:
+        _sync_directory(made.parent)
+
+
 def _sync_directory(directory: Path) -> None:
     """Let the names in a directory survive a power cut."""
     fd = os.open(directory, os.O_RDONLY)
@@ -466,7 +553,3 @@ def _library_version() -> str:
 
 def _whole_mib(size: int) -> int:
     return -(-size >> 20) << 20
-
-
-_CAN_CHOOSE_FORMAT = int(lmdb.__version__.split(".")[0]) >= 3
-"""From py-lmdb 3 a new file may have LMDB 1.0's format; ours stay readable by every LMDB 0.9."""
