@@ -23,7 +23,7 @@ from framekeep.names import Digest, Revision, Space, checked_id, new_revision, s
 from framekeep.sessions.head import Session
 from framekeep.sessions.mutexes import Mutexes
 from framekeep.sessions.source import Source, damaged, missing, not_found
-from framekeep.timeline import State
+from framekeep.timeline import State, Timeline
 
 if TYPE_CHECKING:
     from framekeep.frames import Encoded, FrameCodec
@@ -276,9 +276,8 @@ class Heads:
         revision = self._revisions()
         if after.timeline != before.timeline:
             after = replace(after, lineage=revision)
-        staged = encoded is not None and encoded.staged
         keep: frozenset[Digest] | None = None
-        if staged or before.timeline.live() - after.timeline.live():
+        if _leaves_something(before.timeline, after.timeline, encoded):
             keep = source.live(after.timeline, *([encoded.manifest] if encoded else []))
         self.engine.commit(
             name,
@@ -354,6 +353,13 @@ def check_lineage(session_id: str, session: Session, expected: Revision) -> None
             f"The data of session {session_id!r} was changed by somebody else since it was read; nothing "
             "was stored and nothing was lost. Read it again and repeat the change."
         )
+
+
+def _leaves_something(before: Timeline, after: Timeline, encoded: Encoded | None) -> bool:
+    """Say whether the space would hold what no state needs: dropped, staged, or of a version not kept."""
+    if before.live() - after.live():
+        return True
+    return encoded is not None and (encoded.staged or encoded.manifest.digest not in after.frames())
 
 
 class _StagedGone(Exception):
