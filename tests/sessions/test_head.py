@@ -56,6 +56,13 @@ def test_a_head_comes_back_as_it_was(session: Session) -> None:
     assert repr(back.metadata) == repr(dict(session.metadata))  # True is not 1, 1.0 is not 1
 
 
+def test_surrogates_in_a_row_stay_apart(engine: MemoryEngine) -> None:
+    backend, apart = SessionBackend(engine, FrameCodec()), "\ud83d\ude00"
+    backend.update_metadata("s", {apart: apart, "\U0001f600": 1})
+    found = backend.get_metadata("s")
+    assert (found[apart], found["\U0001f600"]) == (apart, 1)
+
+
 @given(TEXTS, INSTANTS, st.lists(st.tuples(TEXTS, DIGESTS), max_size=4).map(tuple))
 def test_sheets_come_back_as_they_were(
     filename: str, created: datetime, sheets: tuple[tuple[str, Digest], ...]

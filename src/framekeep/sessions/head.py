@@ -131,13 +131,14 @@ class Sheets:
 
 
 def _dump(record: Mapping[str, Any]) -> bytes:
-    # ASCII escapes, so that a lone surrogate in a file name or a value is kept as it is.
-    return json.dumps(record, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode()
+    # Not as escapes: two surrogates in a row would come back as the one character they stand for.
+    text = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _load(body: bytes, build: Callable[[dict[str, Any]], _T]) -> _T:
     try:
-        record = json.loads(body)
+        record = json.loads(str(body, "utf-8", "surrogatepass"))
         version = record["format"]
         if isinstance(version, int) and version > FORMAT:
             raise NewerFormatError(
