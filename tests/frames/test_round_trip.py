@@ -252,6 +252,14 @@ class TestFramesOfOneType:
             assert differences(frame, codec.decode(shelf.read, manifest)) == [], name
 
 
+@pytest.mark.parametrize("copy", [False, True])
+def test_an_array_in_a_cell_can_be_written_to_exactly_when_the_original_can(copy: bool) -> None:
+    for kind in ("ndarray", "ndarray_object", "ndarray_read_only", "ndarray_object_read_only"):
+        name, frame, codec, manifest, shelf = keep(CORPUS[f"cell/{kind}/alone"])
+        cell = codec.decode(shelf.read, manifest, copy=copy).iat[0, 0]
+        assert cell.flags.writeable is frame.iat[0, 0].flags.writeable is ("read_only" not in kind), name
+
+
 def test_mutable_cells_are_not_shared_between_readers() -> None:
     for kind in ("list", "dict", "set", "bytearray", "ndarray", "ndarray_object", "deque", "frame", "series"):
         name, frame, codec, manifest, shelf = keep(CORPUS[f"cell/{kind}/alone"])

@@ -409,6 +409,23 @@ def test_padding_of_a_long_double_does_not_change_the_bytes() -> None:
     assert dump(noisy[0]) == dump(np.longdouble(1.5))
 
 
+def test_padding_of_records_does_not_change_the_bytes() -> None:
+    inner = np.dtype([("d", "i1"), ("e", "i4")], align=True)
+    dtype = np.dtype([("a", "i1"), ("b", "f8"), ("c", inner, (2,)), ("g", np.longdouble)], align=True)
+    for order in "=>":
+        one, two = (
+            np.frombuffer(fill * dtype.itemsize, dtype.newbyteorder(order)) for fill in (b"\0", b"\xff")
+        )
+        one, two = one.copy(), two.copy()
+        for each in (one, two):
+            each["a"], each["b"], each["g"] = 1, -2.5, 3
+            each["c"]["d"], each["c"]["e"] = 4, 5
+        assert one.tobytes() != two.tobytes()
+        assert dump(one) == dump(two)
+        assert dump(one[0]) == dump(two[0])
+        assert repr(load(dump(two))) == repr(two)
+
+
 # --- properties -----------------------------------------------------------------------------------
 
 ATOMS = st.one_of(

@@ -98,15 +98,35 @@ FAMILIES.append(_dtype_family)
 _FORTRAN: Final = 1
 _READ_ONLY: Final = 2
 
-# On x86 a long double has 10 significant bytes in a place of 16; the rest is whatever memory held before.
+# On x86 a long double has 10 significant bytes in a place of 16.
 _LONG_DOUBLE_BYTES: Final = 10 if np.finfo(np.longdouble).nmant == 63 else np.dtype("g").itemsize
+
+
+def _said(dtype: np.dtype[Any]) -> npt.NDArray[np.bool_]:
+    """Tell for each byte of one item whether it says anything; the rest is whatever memory held before."""
+    if dtype.subdtype is not None:
+        base, shape = dtype.subdtype
+        return np.tile(_said(base), math.prod(shape))
+    said = np.full(dtype.itemsize, dtype.names is None, np.bool_)
+    for name in dtype.names or ():
+        fields: Any = dtype.fields
+        inner, offset = fields[name][:2]
+        said[offset : offset + inner.itemsize] |= _said(inner)
+    if dtype.char in "gG":
+        places = said.reshape(-1, np.dtype("g").itemsize)
+        padding = places.shape[1] - _LONG_DOUBLE_BYTES
+        places[:, -padding or places.shape[1] :] = False
+        if not dtype.isnative:
+            said = said[::-1]
+    return said
 
 
 def _raw(array: npt.NDArray[Any], order: Any) -> bytearray:
     raw = bytearray(array.tobytes(order))
-    if array.dtype.char in "gG" and array.dtype.isnative and raw:
-        places = np.frombuffer(raw, np.uint8).reshape(-1, np.dtype("g").itemsize)
-        places[:, _LONG_DOUBLE_BYTES:] = 0
+    if raw and (array.dtype.char in "gG" or array.dtype.names is not None):
+        said = _said(array.dtype)
+        if not said.all():
+            np.frombuffer(raw, np.uint8).reshape(-1, len(said))[:, ~said] = 0
     return raw
 
 
