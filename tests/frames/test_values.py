@@ -414,9 +414,9 @@ def test_padding_of_records_does_not_change_the_bytes() -> None:
     dtype = np.dtype([("a", "i1"), ("b", "f8"), ("c", inner, (2,)), ("g", np.longdouble)], align=True)
     for order in "=>":
         one, two = (
-            np.frombuffer(fill * dtype.itemsize, dtype.newbyteorder(order)) for fill in (b"\0", b"\xff")
+            np.frombuffer(bytearray(fill * dtype.itemsize), dtype.newbyteorder(order))
+            for fill in (b"\0", b"\xff")
         )
-        one, two = one.copy(), two.copy()
         for each in (one, two):
             each["a"], each["b"], each["g"] = 1, -2.5, 3
             each["c"]["d"], each["c"]["e"] = 4, 5
