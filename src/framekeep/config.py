@@ -39,7 +39,7 @@ REDIS_SCHEMES = (
 SIGNING_KEY_BYTES = 16
 """A PICKLE_SIGNING_KEY is at least this long."""
 
-_PASSWORD_IN_URL = re.compile(r"(?<=://)([^:@/]*:).*(?=@)|(?<=[?&])(\w*password=)[^&]*")
+_PASSWORD_IN_QUERY = re.compile(r"(?<=[?&])(\w*password=)[^&]*", re.IGNORECASE)
 _MIB = 1 << 20
 
 Positive = Annotated[int, Field(ge=1)]
@@ -170,7 +170,7 @@ class Settings(BaseSettings):
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
 
     _allowed: ClassVar[dict[str, str]] = {
-        "storage_dir": "a path",
+        "storage_dir": "a path, from ~ on too",
         "redis_url": ", ".join(f"{scheme}://…" for scheme in REDIS_SCHEMES),
         "redis_username": "text",
         "redis_password": "text",
@@ -183,13 +183,17 @@ class Settings(BaseSettings):
         unknown = sorted(values.keys() - options - type(self).model_fields.keys())
         if unknown:
             raise ConfigurationError(f"There is no setting {', '.join(unknown)}. See docs/settings.md.")
+        wrong = ""
         try:
             super().__init__(**values)
         except ValidationError as error:
-            # From None: pydantic's error would carry the values along.
-            raise ConfigurationError(_explained(type(self), error)) from None
+            wrong = _explained(type(self), error)
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"The .env file cannot be read: {type(error).__name__}.") from error
+        if (
+            wrong
+        ):  # not in the handler: pydantic's error, as the context of ours, would carry the values along
+            raise ConfigurationError(wrong)
         self._sources = self._where_from(values)
 
     # --- rules -----------------------------------------------------------------------------------
@@ -200,6 +204,18 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(origin.strip() for origin in value.split(",") if origin.strip())
         return value
+
+    @field_validator("storage_dir", mode="before")
+    @classmethod
+    def _one_directory(cls, value: object) -> object:
+        if not isinstance(value, (str, Path)):
+            return value
+        if not str(value).strip() or "\0" in str(value):
+            raise ValueError
+        try:
+            return Path(value).expanduser()  # no shell did it in a file .env
+        except RuntimeError:
+            raise ValueError from None
 
     @field_validator("redis_url")
     @classmethod
@@ -288,8 +304,15 @@ class Settings(BaseSettings):
 
 
 def without_password(url: str) -> str:
-    """Return a URL with its password replaced by ``***``."""
-    return _PASSWORD_IN_URL.sub(lambda found: f"{found[1] or found[2]}***", url)
+    """Return a URL with its password replaced by ``***``, also where it may only be one."""
+    scheme, sep, rest = url.partition("://")
+    before, at, after = rest.rpartition("@")
+    if _PASSWORD_IN_QUERY.search(before):  # with an "@" behind: no telling where it ends
+        return f"{scheme}://***"
+    if at:
+        user, colon, _ = before.partition(":")
+        before = f"{user}:***" if colon else "***"  # redis://password@host is a common slip
+    return scheme + sep + before + at + _PASSWORD_IN_QUERY.sub(r"\1***", after)
 
 
 def _shown(value: object) -> str:

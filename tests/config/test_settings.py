@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,8 @@ def test_settings_do_not_change() -> None:
         ("REDIS_ENABLED", "perhaps", "true, false"),
         ("STORAGE_BACKEND", "disk", "redis, inmemory"),
         ("STORAGE_FALLBACK_TO_MEMORY", "7", "true, false"),
+        ("STORAGE_DIR", " ", "a path"),
+        ("STORAGE_DIR", "~no-such-user/x", "a path"),
         ("REDIS_URL", "http://localhost", "redis://"),
         ("REDIS_URL", "localhost:6379", "redis://"),
         ("REDIS_DB", "-1", "at least 0"),
@@ -140,6 +143,18 @@ def test_a_wrong_value_is_named_with_what_is_allowed(
         Settings()
     assert variable in str(caught.value)
     assert allowed in str(caught.value)
+
+
+@pytest.mark.parametrize("directory", ["", "a\0b"])
+def test_a_directory_that_cannot_be_one_is_refused(directory: str) -> None:
+    with pytest.raises(ConfigurationError, match="STORAGE_DIR"):
+        Settings(storage_dir=directory)
+
+
+def test_a_directory_may_begin_at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("STORAGE_DIR", "~/data")
+    assert Settings().storage_dir == tmp_path / "data"
 
 
 def test_every_wrong_value_is_named_at_once() -> None:
@@ -220,13 +235,16 @@ def test_no_secret_is_described(secretive: Settings) -> None:
         {"redis_url": f"http://:{SECRET}@x"},
         {"pickle_signing_key": 123456789012345678},
         {"max_versions": -1, "redis_password": SECRET},
+        {"redis_password": [SECRET]},
+        {"redis_enabled": True, "storage_backend": "inmemory", "redis_url": f"redis://:{SECRET}@x"},
     ],
 )
 def test_no_secret_is_in_an_error(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError) as caught:
         Settings(**wrong)
-    text = str(caught.value) + repr(caught.value.__cause__)
+    text = "".join(traceback.format_exception(caught.value))
     assert SECRET not in text
+    assert caught.value.__context__ is None  # pydantic's own error holds all values
     assert "123456789012345678" not in text
 
 
@@ -238,7 +256,9 @@ def test_no_secret_is_in_an_error(wrong: dict[str, object]) -> None:
         ("rediss://me:p:w@host/1", "rediss://me:***@host/1"),
         ("redis+sentinel://:p@ss@a,b/x", "redis+sentinel://:***@a,b/x"),
         ("redis://:p/w@host/1", "redis://:***@host/1"),
-        ("redis://me@host", "redis://me@host"),
+        ("redis://pw@host", "redis://***@host"),
+        ("redis://me:pw@host?PASSWORD=pw", "redis://me:***@host?PASSWORD=***"),
+        ("redis://host:1/0?password=p@w", "redis://***"),
         ("unix:///run/r.sock?db=1&password=pw&x=y", "unix:///run/r.sock?db=1&password=***&x=y"),
     ],
 )
