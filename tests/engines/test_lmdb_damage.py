@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +42,15 @@ def test_damaged_page_is_found_without_mapping_it(engine: LmdbEngine, directory:
         damaged.seek(branch + 8)
         damaged.write(b"\xff" * 8)
     assert engine.check_file() != []
+
+
+def test_file_is_checked_while_others_write(
+    engine: LmdbEngine, directory: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    writer = start("hold_open.py", directory, "writing")
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "ready\n"
+    assert engine.check_file() == []
 
 
 # --- damaged records -----------------------------------------------------------------------------

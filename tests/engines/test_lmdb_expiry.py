@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -62,6 +64,42 @@ def test_power_cut_loses_at_most_a_tenth_of_the_ttl(
     assert left is not None
     assert 90.0 <= left <= 100.0
     engine.close()
+
+
+def test_session_renewed_while_it_is_looked_up_is_there(engine: LmdbEngine, clock: ManualClock) -> None:
+    store = engine._opened()
+
+    def renew() -> None:
+        assert engine.touch(A, 100.0)  # durably, for it is long since
+        clock.advance(1.0)
+        assert engine.touch(A, 100.0)  # and again, in the other file
+
+    class Meanwhile(dict[bytes, Any]):
+        """Renew the session when its head is being read, and only then."""
+
+        def __getitem__(self, name: bytes) -> Any:
+            store.dbs = databases
+            renewing = threading.Thread(target=renew)
+            renewing.start()
+            renewing.join()
+            return databases[name]
+
+    looks: list[Callable[[], object]] = [
+        lambda: engine.load(A),
+        lambda: list(engine.spaces()),
+        lambda: engine.log(A),
+    ]
+    for look in looks:
+        head = engine.load(A)
+        engine.commit(
+            A, Change(None if head is None else head.revision, new_revision(), b"", log=[b"x"], ttl=100.0)
+        )
+        clock.advance(5.0)
+        engine.touch(A, 100.0)
+        clock.advance(96.0)  # past the durable expiry, before the touched one
+        databases = store.dbs
+        store.dbs = Meanwhile()
+        assert look()
 
 
 def test_shortening_survives_a_power_cut(engine: LmdbEngine, directory: Path, clock: ManualClock) -> None:

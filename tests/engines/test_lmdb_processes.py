@@ -20,7 +20,7 @@ from framekeep.engines import lmdb_records as records
 from framekeep.engines import lmdb_store
 from framekeep.engines.base import Change, blobs
 from framekeep.engines.lmdb import LmdbEngine
-from framekeep.errors import StorageBusyError, StorageError, StorageUnavailableError
+from framekeep.errors import StorageBusyError, StorageError, StorageUnavailableError, StoreDamagedError
 from framekeep.names import Digest, Space, digest_of, new_revision, space
 
 A = space("session", "a")
@@ -84,6 +84,34 @@ def test_map_grown_by_another_process_is_followed(engine: LmdbEngine, directory:
     contents = [bytes([i]) * (1 << 20) for i in range(8)]
     assert blobs(engine, HELD, [digest_of(content) for content in contents]) == contents
     engine.commit(A, Change(None, new_revision(), b"mine"))
+
+
+def test_file_growing_in_another_process_is_never_taken_for_cut(directory: Path, start: Start) -> None:
+    engine = LmdbEngine(directory, durable=False)
+    writer = start("grow.py", directory, 12_000)
+    ready(writer)
+    while writer.poll() is None:
+        engine.load(A)
+    assert writer.returncode == 0, writer.communicate()[1]
+    engine.close()
+
+
+def test_many_processes_may_make_one_store(directory: Path, start: Start) -> None:
+    engines = [start("grow.py", directory / str(i % 5), 1) for i in range(20)]
+    for process in engines:
+        _, trouble = process.communicate(timeout=60)
+        assert process.returncode == 0 or "Conflict" in trouble.splitlines()[-1], trouble
+
+
+def test_touched_expiries_in_use_elsewhere_are_not_replaced(directory: Path, start: Start) -> None:
+    ready(start("hold_open.py", directory, "open"))
+    [touched] = directory.glob("touched-*.mdb")
+    used = touched.stat().st_ino
+    with touched.open("r+b") as file:
+        file.write(b"rubbish" * 10)
+    with pytest.raises(StorageError):
+        LmdbEngine(directory)
+    assert touched.stat().st_ino == used
 
 
 def test_store_open_in_another_container_is_refused(directory: Path, start: Start) -> None:
@@ -162,6 +190,17 @@ def test_space_that_was_touched_is_there_whoever_purges(directory: Path) -> None
     assert kept > 0
 
 
+def test_store_moved_away_is_not_made_anew_after_a_fork(engine: LmdbEngine, directory: Path) -> None:
+    engine.commit(A, Change(None, new_revision(), b""))
+    directory.rename(directory.with_name("elsewhere"))
+    in_child(lambda: None)
+    with pytest.raises(StoreDamagedError, match="moved"):
+        engine.load(A)
+    assert not directory.exists()
+    directory.with_name("elsewhere").rename(directory)
+    assert engine.load(A) is not None
+
+
 # --- forks ---------------------------------------------------------------------------------------
 
 
@@ -234,6 +273,17 @@ def test_engine_called_from_its_own_visit_says_so(engine: LmdbEngine) -> None:
     with pytest.raises(RuntimeError, match="visit must not"):
         engine.read(A, [digest], lambda i, buffer: engine.load(A))
     assert engine.load(A) is not None
+
+
+def test_engine_closed_inside_its_own_visit_stays_open(engine: LmdbEngine, directory: Path) -> None:
+    digest = digest_of(b"x")
+    engine.commit(A, Change(None, new_revision(), b"", {digest: b"x"}))
+    with pytest.raises(RuntimeError, match="visit must not"):
+        engine.read(A, [digest], lambda i, buffer: engine.close())
+    assert engine.load(A) is not None
+    other = LmdbEngine(directory)  # shares the files, since LMDB forbids to open them twice in one process
+    assert other._opened() is engine._opened()
+    other.close()
 
 
 def test_buffer_kept_by_a_visit_is_an_error_and_not_a_crash(engine: LmdbEngine) -> None:
@@ -387,10 +437,10 @@ def test_compact_waits_for_the_threads_of_this_process(engine: LmdbEngine) -> No
 
 def test_remains_of_a_crashed_compaction_do_no_harm(engine: LmdbEngine, directory: Path) -> None:
     filled(engine)
-    (directory / lmdb_store.COMPACT_FILE).write_bytes(b"half a file")
+    (directory / lmdb_store.NEW_FILE).write_bytes(b"half a file")
     engine.compact()
     assert engine.load(A) is not None
-    assert not (directory / lmdb_store.COMPACT_FILE).exists()
+    assert not (directory / lmdb_store.NEW_FILE).exists()
 
 
 def test_compaction_killed_at_random_instants_loses_nothing(

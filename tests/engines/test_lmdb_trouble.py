@@ -18,6 +18,7 @@ from framekeep.engines import lmdb_records as records
 from framekeep.engines.base import Change, blobs
 from framekeep.engines.lmdb import LmdbEngine
 from framekeep.engines.lmdb_errors import BY_CLASS, BY_ERRNO, translated
+from framekeep.engines.lmdb_step import writing
 from framekeep.engines.lmdb_store import FILE
 from framekeep.errors import (
     ConfigurationError,
@@ -98,6 +99,63 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_full_disk_is_full_and_loses_nothing(small_disk: Path, run: Callable[..., str]) -> None:
     assert run(f"{PREAMBLE}{FILL}\nfill(LmdbEngine(sys.argv[1]))", small_disk / "store") == FILLED
+
+
+def test_full_disk_fails_no_touch(directory: Path, run: Callable[..., str]) -> None:
+    program = f"""{PREAMBLE}
+from framekeep.testing import ManualClock
+clock = ManualClock()
+engine = LmdbEngine(sys.argv[1], clock=clock)
+first = new_revision()
+engine.commit(A, Change(None, first, b"", ttl=100.0))
+size = os.stat(os.path.join(sys.argv[1], "framekeep.mdb")).st_size
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+for i in range(1000):
+    try:
+        engine.commit(space("session", str(i)), Change(None, new_revision(), b"x" * 1000))
+    except StorageError as e:
+        print(type(e).__name__)
+        break
+clock.advance(50.0)
+print(engine.touch(A, 100.0), engine.load(A).ttl)
+print(engine.touch(A, 10.0), engine.load(A).ttl)
+print(engine.touch(space("session", "absent"), 10.0))
+"""
+    assert run(program, directory) == "StorageFullError\nTrue 100.0\nTrue 100.0\nFalse\n"
+
+
+def test_store_that_could_not_be_made_for_want_of_room_is_made_later(
+    directory: Path, run: Callable[..., str]
+) -> None:
+    for size in (0, 100, 4096, 8192, 12_288):
+        program = f"""{PREAMBLE}
+resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, resource.RLIM_INFINITY))
+try:
+    LmdbEngine(sys.argv[1])
+except StorageError as e:
+    print(type(e).__name__)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+LmdbEngine(sys.argv[1])
+"""
+        assert run(program, directory / str(size)) == "StorageFullError\n"
+
+
+def test_commit_that_is_on_disk_is_no_failure_whatever_the_touched_file_does(engine: LmdbEngine) -> None:
+    class Full:
+        """A transaction on the touched file whose disk is full."""
+
+        def commit(self) -> None:
+            raise lmdb_error("DiskError", 28)
+
+        def abort(self) -> None:
+            pass
+
+    store = engine._opened()
+    with writing(store) as step:
+        step.txn.put(b"written", b"x", db=store.dbs[records.META])
+        step.held = Full()  # type: ignore[assignment]
+    with writing(store) as step:
+        assert step.txn.get(b"written", db=store.dbs[records.META]) == b"x"
 
 
 def test_compacting_without_room_keeps_the_old_file(small_disk: Path, run: Callable[..., str]) -> None:
@@ -210,6 +268,21 @@ def test_path_through_a_file_is_a_storage_error(tmp_path: Path) -> None:
 def test_files_are_for_their_owner_only(engine: LmdbEngine, directory: Path) -> None:
     assert directory.stat().st_mode & 0o077 == 0
     assert [file.name for file in directory.iterdir() if file.stat().st_mode & 0o077] == []
+
+
+def test_names_of_new_directories_and_files_are_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: set[str] = set()
+    fsync = os.fsync
+
+    def noting(fd: int) -> None:
+        synced.add(os.readlink(f"/proc/self/fd/{fd}"))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    LmdbEngine(tmp_path / "new" / "store").close()
+    assert synced == {str(tmp_path), str(tmp_path / "new"), str(tmp_path / "new" / "store")}
 
 
 # --- not our file --------------------------------------------------------------------------------

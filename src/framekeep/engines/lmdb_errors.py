@@ -118,7 +118,7 @@ def _no_room(path: str) -> bool:
     """Return whether the disk is full or the file as large as it may get: LMDB calls half a write EIO."""
     try:
         disk = os.statvfs(os.path.dirname(path))
-        size = os.stat(path).st_size
+        size = os.stat(path).st_size if os.path.exists(path) else 0
     except OSError:
         return False
     largest = resource.getrlimit(resource.RLIMIT_FSIZE)[0]

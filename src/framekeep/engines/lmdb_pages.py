@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import struct
 
-from framekeep.errors import ForeignStoreError, StorageError, StoreDamagedError
+from lmdb import verify
+
+from framekeep.errors import ForeignStoreError, StoreDamagedError
 
 PAGE_SIZE = 4096
 """The smallest LMDB page; the real size stands in the file."""
@@ -19,17 +21,19 @@ _MAGIC = 0xBEEFC0DE
 
 
 def needed_size(path: str) -> int:
-    """Return how many bytes the file at ``path`` must have; 0 when it is missing or empty.
+    """Return how many bytes the file at ``path`` must have; 0 when it is missing.
 
     Raises:
         ForeignStoreError: it is no LMDB file.
-        StoreDamagedError: it ends inside the meta pages.
+        StoreDamagedError: it is empty or ends inside the meta pages.
     """
     try:
         with open(path, "rb") as file:
             first = file.read(PAGE_SIZE)
             if not first:
-                return 0
+                raise StoreDamagedError(
+                    f"The store {path} was cut off: it is empty. Restore it from a backup."
+                )
             if len(first) < _META.size or _META.unpack_from(first)[0] != _MAGIC:
                 raise ForeignStoreError(
                     f"The file {path} is not a Framekeep store; choose another directory."
@@ -46,35 +50,28 @@ def needed_size(path: str) -> int:
 
 
 def refuse_short_file(path: str) -> None:
-    """Raise StoreDamagedError if the file at ``path`` is shorter than its pages.
+    """Raise StoreDamagedError if the file at ``path`` is shorter than the pages in use; nobody has it open.
 
     Raises:
         ForeignStoreError: it is no LMDB file.
     """
     needed = needed_size(path)
-    if needed and os.stat(path).st_size < needed:
-        fd = os.open(path, os.O_RDWR)
-        try:
-            settle_size(path, fd, needed)
-        finally:
-            os.close(fd)
+    if not needed or (size := os.stat(path).st_size) >= needed:
+        return
+    if problems(path):
+        raise cut_off(path, size, needed)
+    fd = os.open(path, os.O_RDWR)
+    try:
+        extend(fd, needed)
+    finally:
+        os.close(fd)
 
 
-def settle_size(path: str, fd: int, needed: int) -> None:
-    """Make a file that is short only by unused pages at its end long enough.
-
-    LMDB does not write pages that were taken and given back in one transaction, so its files may end
-    before their last page number. Whether that is all is seen by walking the file.
-
-    Raises:
-        StoreDamagedError: pages in use are missing.
-    """
-    size = os.fstat(fd).st_size
-    if size < 2 * PAGE_SIZE or not _unused_beyond(path):
-        raise StoreDamagedError(
-            f"The store {path} was cut off: it has {size} bytes and needs {needed}. Restore it from a backup."
-        )
-    extend(fd, needed)
+def cut_off(path: str, size: int, needed: int) -> StoreDamagedError:
+    """Return the error for a file that is shorter than the pages in use."""
+    return StoreDamagedError(
+        f"The store {path} was cut off: it has {size} bytes and needs {needed}. Restore it from a backup."
+    )
 
 
 def extend(fd: int, size: int) -> None:
@@ -92,25 +89,9 @@ def problems(path: str) -> list[str]:
 
     Raises:
         StoreDamagedError: it cannot even be begun with.
-        StorageError: this py-lmdb has no walker (it came with version 3).
     """
-    try:
-        from lmdb import verify
-    except ImportError as e:
-        raise StorageError("Checking a store's pages needs py-lmdb 3: pip install 'lmdb>=3'.") from e
     try:
         found: list[str] = verify.verify(path, subdir=False)  # type: ignore[no-untyped-call]
     except verify.VerifyError as e:
         raise StoreDamagedError(f"The store {path} is damaged: {e}. Restore it from a backup.") from e
     return found
-
-
-def _unused_beyond(path: str) -> bool:
-    # More than once: a writer in another process may be half-way through a commit.
-    for _ in range(3):
-        try:
-            if not problems(path):
-                return True
-        except StorageError:
-            continue
-    return False

@@ -39,14 +39,18 @@ def acquire(directory: Path, *, durable: bool, map_size: int) -> Store:
 
 
 def release(store: Store) -> None:
-    """Give up one use; the last one closes the files."""
+    """Give up one use; the last one closes the files.
+
+    Raises:
+        RuntimeError: this thread is inside a call on the store; nothing is given up.
+    """
     with _registry:
-        store.users -= 1
-        if store.users == 0:
-            _stores.pop(str(store.directory), None)
+        if store.users == 1:
             with store.gate.alone():
                 store.close_files()
                 store.closed = True
+            del _stores[str(store.directory)]
+        store.users -= 1
 
 
 def _before_fork() -> None:

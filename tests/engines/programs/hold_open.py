@@ -1,7 +1,7 @@
 """Hold a store open in some way until killed: hold_open.py DIRECTORY WAY.
 
-WAY is ``open``, ``reading`` (stays inside a read), ``growing`` (writes 8 MiB first) or ``locked`` (holds
-the store as if compacting). Says ``ready`` when it is so.
+WAY is ``open``, ``reading`` (stays inside a read), ``writing`` (stays inside a write), ``growing`` (writes
+8 MiB first) or ``locked`` (holds the store as if compacting). Says ``ready`` when it is so.
 """
 
 import fcntl
@@ -11,6 +11,7 @@ import sys
 
 from framekeep.engines.base import Change
 from framekeep.engines.lmdb import LmdbEngine
+from framekeep.engines.lmdb_step import writing
 from framekeep.engines.lmdb_store import LOCK_FILE
 from framekeep.names import digest_of, new_revision, space
 
@@ -31,4 +32,7 @@ blobs = {digest_of(content): content for content in contents}
 engine.commit(A, Change(None, new_revision(), b"", blobs))
 if way == "reading":
     engine.read(A, list(blobs), wait)
+if way == "writing":
+    with writing(engine._opened()):
+        wait()
 wait()
