@@ -15,6 +15,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from threading import get_ident
 from types import TracebackType
 
@@ -104,12 +105,14 @@ class Locks:
             InvalidIdError, InvalidInputError: an argument is wrong.
         """
         checked_id(name, what="lock name")
-        seconds = self.ttl if ttl is None else ttl
-        if not 0 < seconds <= GRACE:
+        seconds, retries = self.ttl if ttl is None else ttl, self.attempts if attempts is None else attempts
+        if isinstance(seconds, bool) or not isinstance(seconds, Real) or not 0 < seconds <= GRACE:
             raise InvalidInputError(
                 f"A lease lasts more than 0 and at most {GRACE:g} seconds, not {seconds!r}."
             )
-        return Lock(self, name, seconds, self.attempts if attempts is None else attempts)
+        if isinstance(retries, bool) or not isinstance(retries, Integral) or retries < 0:
+            raise InvalidInputError(f"The attempts of a lock are an integer from 0 up, not {retries!r}.")
+        return Lock(self, name, float(seconds), int(retries))
 
 
 class Lock:
@@ -221,7 +224,12 @@ class Lease:
         locks, where = self._locks, space("lock", self.name)
         while True:
             head = locks.engine.load(where)
-            if head is None or _Body.decode(head, self.name) != _Body(self.token, self._owner):
+            found = None if head is None else _Body.decode(head, self.name)
+            if head is None or found != _Body(self.token, self._owner):
+                if found is None or found == _Body(self.token, None):
+                    raise LeaseLostError(
+                        f"The lease of the lock {self.name!r} was given back. Take it again."
+                    )
                 raise self._lost()
             change = Change(
                 expected=head.revision, revision=locks.revisions(), body=body.encode(), ttl=GRACE + ttl

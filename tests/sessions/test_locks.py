@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -153,8 +154,16 @@ def test_the_blocks_own_error_is_not_hidden_by_a_lost_lease(locks: Locks, clock:
 def test_a_lease_is_released_once(locks: Locks) -> None:
     lease = locks.lock("a").acquire()
     lease.release()
-    with pytest.raises(LeaseLostError):
+    with pytest.raises(LeaseLostError, match="given back"):
         lease.release()
+    with pytest.raises(LeaseLostError, match="given back"):
+        lease.renew()
+
+
+@pytest.mark.parametrize("attempts", [-1, 1.5, "3", True])
+def test_attempts_are_a_count(locks: Locks, attempts: Any) -> None:
+    with pytest.raises(InvalidInputError, match="attempts"):
+        locks.lock("a", attempts=attempts)
 
 
 @pytest.mark.parametrize("name", ["", "../x", None])
@@ -163,8 +172,8 @@ def test_a_lock_name_is_an_id(locks: Locks, name: str) -> None:
         locks.lock(name)
 
 
-@pytest.mark.parametrize("ttl", [0, -1, GRACE * 2, float("nan")])
-def test_a_lease_lasts_a_sensible_time(locks: Locks, ttl: float) -> None:
+@pytest.mark.parametrize("ttl", [0, -1, GRACE * 2, float("nan"), "5", True])
+def test_a_lease_lasts_a_sensible_time(locks: Locks, ttl: Any) -> None:
     with pytest.raises(InvalidInputError):
         locks.lock("a", ttl=ttl)
 
