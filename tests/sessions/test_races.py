@@ -12,6 +12,7 @@ from framekeep.engines.base import Buffer, Change, Visit
 from framekeep.engines.memory import MemoryEngine
 from framekeep.errors import (
     ConflictError,
+    InvalidInputError,
     InvalidMarksError,
     SessionDamagedError,
     SessionExistsError,
@@ -24,17 +25,23 @@ from framekeep.testing.faults import Passing, VanishedBlob
 
 
 class Interrupted(Passing):
-    """Lets others act just before a commit or a read reaches the engine, once each."""
+    """Lets others act just before a commit, a touch or a read reaches the engine, once each."""
 
     def __init__(self, inner: MemoryEngine) -> None:
         super().__init__(inner)
         self.before_commit: list[Callable[[], object]] = []
+        self.before_touch: list[Callable[[], object]] = []
         self.before_read: list[Callable[[], object]] = []
 
     def commit(self, space: Space, change: Change) -> None:
         if self.before_commit:
             self.before_commit.pop(0)()
         super().commit(space, change)
+
+    def touch(self, space: Space, ttl: float) -> bool:
+        if self.before_touch:
+            self.before_touch.pop(0)()
+        return super().touch(space, ttl)
 
     def read(self, space: Space, digests: Sequence[Digest], visit: Visit) -> None:
         if self.before_read:
@@ -187,6 +194,67 @@ def test_a_session_too_busy_for_too_long_is_a_conflict(
     between.before_commit += [lambda: quick.add_audit_entry("s", "x")] * 5
     with pytest.raises(ConflictError, match="busy"):
         impatient.add_audit_entry("s", "mine")
+
+
+@pytest.mark.parametrize("seconds", [77, 7_000_000])
+@pytest.mark.parametrize(
+    "access",
+    [
+        lambda b: b.get_dataframe("s"),
+        lambda b: b.touch_session("s", 3600),
+        lambda b: b.update_metadata("s", {}),
+    ],
+    ids=["read", "touch", "nothing"],
+)
+def test_a_new_time_to_live_outlasts_an_access_that_began_before(
+    slow: SessionBackend,
+    quick: SessionBackend,
+    between: Interrupted,
+    session: str,
+    access: Callable[[SessionBackend], object],
+    seconds: float,
+) -> None:
+    between.before_touch.append(lambda: quick.touch_session("s", seconds))
+    access(slow)
+    head = quick.engine.load(Space("session:s"))
+    assert head is not None
+    assert head.ttl == pytest.approx(seconds, abs=60)
+
+
+def test_an_access_to_a_session_that_ends_meanwhile_is_told_so(
+    slow: SessionBackend, quick: SessionBackend, between: Interrupted, session: str
+) -> None:
+    between.before_touch.append(lambda: quick.delete_session("s"))
+    with pytest.raises(SessionNotFoundError):
+        slow.get_metadata("s")
+
+
+def test_an_edit_that_changed_nothing_conflicts_with_nobody(
+    slow: SessionBackend, quick: SessionBackend, session: str
+) -> None:
+    step = slow.edit("s", "only looked")
+    with step:
+        quick.update_dataframe("s", frame(9))
+    assert step.version_id is None
+    assert quick.get_dataframe("s")["a"].tolist() == frame(9)["a"].tolist()
+
+
+@pytest.mark.parametrize("wrong", [b"", b"short", "00" * 8, 7])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda b, wrong: b.update_dataframe("s", frame(9), expected_revision=wrong),
+        lambda b, wrong: b.undo("s", expected_revision=wrong),
+    ],
+    ids=["update", "undo"],
+)
+def test_what_is_no_revision_is_refused_as_such(
+    quick: SessionBackend, session: str, change: Callable[[SessionBackend, object], object], wrong: object
+) -> None:
+    before = quick.revision("s")
+    with pytest.raises(InvalidInputError, match="revision"):
+        change(quick, wrong)
+    assert quick.revision("s") == before
 
 
 # --- readers ----------------------------------------------------------------------------------------

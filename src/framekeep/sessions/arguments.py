@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 from framekeep.errors import InvalidInputError, InvalidMetadataError
@@ -35,9 +36,12 @@ def checked_ttl(value: object) -> float:
     Raises:
         InvalidInputError: it is not a number above 0 and at most a hundred years.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= MAX_TTL:
-        raise InvalidInputError(f"The time to live must be a number of seconds above 0, not {value!r}.")
-    return float(value)
+    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    if not 0 < number <= MAX_TTL:
+        raise InvalidInputError(
+            f"The time to live must be a number of seconds above 0, at most a hundred years, not {value!r}."
+        )
+    return number
 
 
 def checked_text(value: object, what: str) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from framekeep.errors import InvalidInputError
+from framekeep.errors import ConflictError, InvalidInputError
 from framekeep.names import Revision
-from framekeep.sessions.heads import Heads
+from framekeep.sessions.heads import Heads, Loaded
+from framekeep.sessions.source import Source
 from framekeep.sessions.verbs import commit_changes
 
 if TYPE_CHECKING:
@@ -16,12 +17,14 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from framekeep.frames import Manifest
+
 
 class Edit:
     """Hands out the current frame and commits what was changed in it, as one version.
 
     On a clean exit the changed columns are stored as a new version; if nothing changed, nothing is stored. An
-    exception in the block changes nothing. If somebody else changed the data meanwhile, the exit raises
+    exception in the block changes nothing. If somebody else changed the data meanwhile too, the exit raises
     ConflictError and stores nothing.
 
     The frame is changed in place (``df["age"] = ...``, ``df.loc[...] = ...``, ``df.pop("x")``). To put
@@ -45,21 +48,21 @@ class Edit:
         self._summary = summary
         self._max_versions = max_versions
         self._lineage: Revision | None = None
+        self._manifest: Manifest | None = None
         self._frame: object = None
 
     def __enter__(self) -> pd.DataFrame:
         if self._lineage is not None:
             raise InvalidInputError("An edit is used once: call edit() again.")
-        loaded, frame = self._heads.read(
-            self._session_id,
-            lambda loaded, source: (
-                loaded,
-                self._heads.codec.decode(
-                    source.chunks, source.manifest(loaded.session.timeline.current.frame)
-                ),
-            ),
-        )
+        codec = self._heads.codec
+
+        def view(loaded: Loaded, source: Source) -> tuple[Loaded, Manifest, pd.DataFrame]:
+            manifest = source.manifest(loaded.session.timeline.current.frame)
+            return loaded, manifest, codec.decode(source.chunks, manifest)
+
+        loaded, manifest, frame = self._heads.read(self._session_id, view)
         self._lineage = loaded.session.lineage
+        self._manifest = manifest
         self._frame = frame
         return frame
 
@@ -79,10 +82,23 @@ class Edit:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         frame, self._frame = self._frame, None
-        if kind is None:
+        if kind is not None:
+            return
+        try:
             self.version_id = self._heads.advance(
                 self._session_id,
                 frame,
                 commit_changes(self._summary, self._now, self._max_versions),
                 expected=self._lineage,
             )
+        except ConflictError:
+            if self._changed(frame):
+                raise
+
+    def _changed(self, frame: object) -> bool:
+        before = self._manifest
+        assert before is not None
+        encoded = self._heads.codec.encode(
+            frame, present=before.digests, previous=before, stage=lambda _: None
+        )
+        return encoded.manifest.digest != before.digest

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from framekeep.engines.base import Change, Engine
-from framekeep.errors import BlobMissing, Conflict, ConflictError, SessionDamagedError
-from framekeep.names import Digest, Revision, Space, checked_id, new_revision, space
+from framekeep.errors import BlobMissing, Conflict, ConflictError, InvalidInputError, SessionDamagedError
+from framekeep.names import REVISION_SIZE, Digest, Revision, Space, checked_id, new_revision, space
 from framekeep.sessions.head import Session
 from framekeep.sessions.mutexes import Mutexes
 from framekeep.sessions.source import Source, damaged, missing, not_found
@@ -101,11 +101,24 @@ class Heads:
         return Loaded(head.revision, session, session.ttl if head.ttl is None else head.ttl)
 
     def access(self, session_id: str) -> Loaded:
-        """Return the session as it is now and move its expiry."""
+        """Return the session as it was until now and move its expiry."""
         loaded = self.load(session_id)
-        if not self.engine.touch(space("session", session_id), loaded.session.ttl):
-            raise not_found(session_id)
+        self._touch(loaded, session_id)
         return loaded
+
+    def _touch(self, loaded: Loaded, session_id: str) -> None:
+        name = space("session", session_id)
+        while True:
+            if not self.engine.touch(name, loaded.session.ttl):
+                raise not_found(session_id)
+            # Whoever set another time to live since then must not find it replaced by the one loaded here.
+            head = self.engine.load(name)
+            if head is not None and head.revision == loaded.revision:
+                return
+            now = self.load(session_id)
+            if now.session.ttl == loaded.session.ttl:
+                return
+            loaded = now
 
     def read(self, session_id: str, view: Callable[[Loaded, Source], T], *, touch: bool = True) -> T:
         """Return ``view`` of the session; a view whose blobs were dropped meanwhile looks again.
@@ -161,7 +174,7 @@ class Heads:
 
         def pinned(loaded: Loaded, _: Source) -> Step[T]:
             nonlocal lineage
-            lineage = lineage or loaded.session.lineage
+            lineage = loaded.session.lineage if lineage is None else lineage
             check_lineage(session_id, loaded.session, lineage)
             return transition(loaded.session)
 
@@ -193,7 +206,7 @@ class Heads:
         source = self.source(session_id)
         for _ in range(_ENCODINGS):
             loaded = self.load(session_id)
-            expected = expected or loaded.session.lineage
+            expected = loaded.session.lineage if expected is None else expected
             check_lineage(session_id, loaded.session, expected)
             line = loaded.session.timeline
             try:
@@ -248,8 +261,7 @@ class Heads:
                 try:
                     step = transition(loaded, source)
                     if step.session is loaded.session and not step.audit:
-                        if not self.engine.touch(name, loaded.session.ttl):
-                            raise not_found(session_id)
+                        self._touch(loaded, session_id)
                         return step.result
                     self._commit(name, source, loaded, step, encoded)
                     return step.result
@@ -347,7 +359,13 @@ class Heads:
 
 
 def check_lineage(session_id: str, session: Session, expected: Revision) -> None:
-    """Raise ConflictError if the session's timeline is not the expected one."""
+    """Raise ConflictError if the session's timeline is not the expected one.
+
+    Raises:
+        InvalidInputError: ``expected`` is nothing that ``revision`` gives.
+    """
+    if not isinstance(expected, bytes) or len(expected) != REVISION_SIZE:
+        raise InvalidInputError(f"A revision is {REVISION_SIZE} bytes, as revision() gives them.")
     if session.lineage != expected:
         raise ConflictError(
             f"The data of session {session_id!r} was changed by somebody else since it was read; nothing "
