@@ -254,7 +254,7 @@ def _encode_categorical(array: Any, to: Encoding) -> Node:
     return Node(
         "categorical",
         len(array),
-        {"ordered": array.ordered},
+        {"ordered": None if array.ordered is None else bool(array.ordered)},
         (track,),
         (categories,),
         name="category",
@@ -398,7 +398,7 @@ def _build_string(node: Node, load: Loader, start: int, stop: int) -> Build:
         chunked = filled if isinstance(filled, pa.ChunkedArray) else pa.chunked_array([filled])
         array = cls.__new__(cls)
         # The constructor casts to large_string; what was stored is kept as it was.
-        array._pa_array, array._dtype = chunked, dtype
+        array._pa_array, array._dtype, array._cache = chunked, dtype, {}
         return array
 
     def of_objects() -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from framekeep.errors import SessionDamagedError
-from framekeep.frames import arrays, layouts
+from framekeep.frames import arrays, layouts, values
 from framekeep.frames.node import Node
 
 if TYPE_CHECKING:
@@ -133,6 +133,15 @@ def _build_multi(node: Node, load: Loader, start: int, stop: int) -> Build:
         sortorder=sortorder,
         verify_integrity=False,
     )
+
+
+def shareable(index: pd.Index) -> bool:
+    """Whether callers may share the index: not when a label can be changed in place."""
+    if isinstance(index, pd.MultiIndex):
+        return all(shareable(level) for level in index.levels)
+    if isinstance(index, pd.CategoricalIndex):
+        return shareable(index.categories)
+    return index.dtype != np.dtype(object) or values.immutable(index.to_numpy())
 
 
 _BUILDERS: Final[dict[str, Callable[[Node, Loader, int, int], Build]]] = {

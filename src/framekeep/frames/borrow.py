@@ -10,14 +10,17 @@ follow, and this module owns both:
   which column it is (*provenance*). Numpy cannot make the memory writable again, because its owner offers
   no writable buffer.
 
+Only memory is shared. The objects around it (extension arrays, dtypes, indexes) can be changed in place, so
+each caller gets his own (``lent``, ``lent_index``).
+
 All use of the internals of pandas frames (blocks, references) is in this file.
 """
 
 from __future__ import annotations
 
+import copyreg
 import weakref
 from collections.abc import Iterator, Sequence
-from threading import Lock
 from typing import Any, Final
 
 import numpy as np
@@ -87,7 +90,7 @@ def _memory(values: Any) -> tuple[np.ndarray[Any, Any], ...]:
 
 
 _arrow_origin: dict[int, tuple[weakref.ref[Any], Node, object]] = {}
-_arrow_lock = Lock()
+"""By ``id``: Arrow data has no hash. No lock: each access is one step, and a fork may come at any time."""
 
 
 def mark(values: Any, node: Node) -> None:
@@ -96,13 +99,12 @@ def mark(values: Any, node: Node) -> None:
     if data is not None:
         key = id(data)
         ref = weakref.ref(data, lambda _: _arrow_origin.pop(key, None))
-        with _arrow_lock:
-            _arrow_origin[key] = (ref, node, values.dtype)
+        _arrow_origin[key] = (ref, node, values.dtype)
         return
-    for part in _memory(values):
-        lease = _lease(part)
-        if lease is not None:
-            lease.node, lease.dtype = node, values.dtype
+    parts = _memory(values)
+    lease = _lease(parts[0]) if len(parts) == 1 else None
+    if lease is not None:
+        lease.node, lease.dtype = node, values.dtype
 
 
 def origin(values: Any) -> Node | None:
@@ -113,25 +115,19 @@ def origin(values: Any) -> Node | None:
         if found is None or found[0]() is not data or not _same_dtype(found[2], values.dtype):
             return None
         return found[1]
-    node: Node | None = None
     parts = _memory(values)
-    for part in parts:
-        lease = _lease(part)
-        if lease is None or lease.node is None or part.ndim != 1:
-            return None
-        if (
-            part.__array_interface__["data"][0] != lease.address
-            or part.nbytes != lease.owner.nbytes
-            or not part.flags.c_contiguous
-            or part.dtype != lease.owner.dtype
-        ):
-            return None
-        if not _same_dtype(lease.dtype, values.dtype):
-            return None
-        if node is not None and lease.node is not node:
-            return None
-        node = lease.node
-    return node
+    lease = _lease(parts[0]) if len(parts) == 1 else None
+    if lease is None or lease.node is None:
+        return None
+    part = parts[0]
+    whole = (
+        part.ndim == 1
+        and part.__array_interface__["data"][0] == lease.address
+        and part.nbytes == lease.owner.nbytes
+        and part.flags.c_contiguous
+        and part.dtype == lease.owner.dtype
+    )
+    return lease.node if whole and _same_dtype(lease.dtype, values.dtype) else None
 
 
 def same_bytes(values: Any, stored: Any) -> bool:
@@ -175,7 +171,69 @@ def _same_dtype(a: Any, b: Any) -> bool:
         return isinstance(a, np.dtype) and isinstance(b, np.dtype) and a == b
     if isinstance(a, pd.StringDtype):
         return bool(a.storage == b.storage and (a.na_value is pd.NA) == (b.na_value is pd.NA))
+    if isinstance(a, pd.CategoricalDtype):
+        return a.ordered is b.ordered and _same_index(a.categories, b.categories)
     return isinstance(a, np.dtype | pd.ArrowDtype | BaseMaskedDtype) and bool(a == b)
+
+
+def _same_index(a: Any, b: Any) -> bool:
+    """Whether two indexes are views of one, with the same names and frequency."""
+    names = zip(a.names, b.names, strict=True)
+    return bool(a.is_(b)) and all(x is y for x, y in names) and _freq(a) is _freq(b)
+
+
+def _freq(index: Any) -> object:
+    return getattr(index, "freq", None)
+
+
+# --- what a caller gets -------------------------------------------------------------------------
+
+
+def lent(values: Any) -> Any:
+    """Return a caller's own array over the memory of a shared one; a copy where pandas needs to write.
+
+    Copied are Python objects, which numpy cannot protect, and nullable arrays: their cumulative functions
+    write below the mask.
+    """
+    kind: Any = type(values)
+    if kind is np.ndarray:
+        return values.copy() if values.dtype.hasobject else values
+    if getattr(values, "_pa_array", None) is not None:
+        # Not through view(): pandas 3.0 makes new Arrow data for one, and provenance is lost.
+        array = kind.__new__(kind)
+        array._pa_array, array._dtype, array._cache = values._pa_array, values._dtype, {}
+        return array
+    if isinstance(values, pd.Categorical):
+        dtype: Any = values.dtype
+        dtype = type(dtype)._from_fastpath(lent_index(dtype.categories), dtype.ordered)
+        return kind._simple_new(_memory(values)[0], dtype)
+    if isinstance(values, pd.arrays.SparseArray):
+        return kind._simple_new(values.sp_values, values.sp_index, values.dtype)
+    if len(_memory(values)) == 1 or kind is pd.arrays.IntervalArray:
+        return values.view()
+    return values.copy()
+
+
+def lent_index(index: pd.Index) -> pd.Index:
+    """Return a caller's own view of a shared index: he may name it, or give it a frequency."""
+    if isinstance(index, pd.MultiIndex | pd.RangeIndex):
+        return index.view()
+    array: Any = index._data  # type: ignore[attr-defined]
+    if type(array) is np.ndarray:
+        return index.view()
+    holds_freq = hasattr(array, "_freq")  # pandas 3.0; later the index does
+    if isinstance(index, pd.CategoricalIndex) or holds_freq or not _GUARDED:
+        kind: Any = type(index)
+        own: pd.Index = kind._simple_new(lent(array), name=index.name)
+        if holds_freq:
+            own._data._freq = array._freq  # type: ignore[attr-defined]
+        own._id = index._id  # type: ignore[attr-defined]  # it is a view: ``is_`` says so
+        return own
+    return index.view()
+
+
+_GUARDED: Final = hasattr(pd.api.extensions.ExtensionArray, "_readonly")
+"""Whether pandas itself keeps the array of an index from being changed."""
 
 
 def _pin() -> Any:
@@ -184,6 +242,25 @@ def _pin() -> Any:
 
 
 _PIN: Final = _pin()
+
+
+def _reduced(manager: Any) -> str | tuple[Any, ...]:
+    if any(_lease(part) is not None for block in manager.blocks for part in _ends(block.values)):
+        manager = manager.copy(deep=True)
+    reduced: str | tuple[Any, ...] = manager.__reduce_ex__(2)
+    return reduced
+
+
+def _ends(values: Any) -> tuple[np.ndarray[Any, Any], ...]:
+    if isinstance(values, pd.arrays.IntervalArray):
+        return *_memory(values._left), *_memory(values._right)  # type: ignore[attr-defined]
+    return _memory(values)
+
+
+# From protocol 5 on (``DataFrame.to_pickle`` uses it) numpy pickles a read-only array as a read-only one, to
+# which pandas could not write. So what holds borrowed columns is pickled as a copy.
+for _holder in (pd.DataFrame(), pd.Series([], dtype="f8")):
+    copyreg.pickle(type(_holder._mgr), _reduced)
 
 
 def assemble(

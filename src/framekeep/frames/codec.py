@@ -20,7 +20,7 @@ from framekeep.errors import (
 )
 from framekeep.frames import arrays, axes, values
 from framekeep.frames.arrays import Encoding, Loader
-from framekeep.frames.borrow import assemble, column_arrays, origin, same_bytes
+from framekeep.frames.borrow import assemble, column_arrays, lent, lent_index, origin, same_bytes
 from framekeep.frames.cache import Cache
 from framekeep.frames.diff import FrameDiff, diff
 from framekeep.frames.envelope import Envelope
@@ -121,7 +121,8 @@ class FrameCodec:
             manifest = self._written(data, Encoding(writer, self._pickler), previous)
         finally:
             writer.settle()
-        self._cache.put(manifest.digest, manifest, _manifest_cost(manifest))
+        if axes.shareable(manifest.columns):  # else the caller can change what they say
+            self._cache.put(manifest.digest, manifest, _manifest_cost(manifest))
         return Encoded(manifest, writer.blobs, writer.staged)
 
     def _written(self, data: pd.DataFrame, to: Encoding, previous: Manifest | None) -> Manifest:
@@ -138,7 +139,9 @@ class FrameCodec:
         size = index.nbytes + axis.nbytes + sum(node.nbytes for node in nodes)
         self._check_bytes(size)
         digest = to.writer.put(manifest_bytes(index, axis, nodes, attrs, unique))
-        return Manifest(digest, len(data), data.columns.view(), index, axis, nodes, attrs, unique)
+        # A deep copy: the memory of an Index may be an array that the caller goes on to change.
+        labels = lent_index(data.columns.copy(deep=True))
+        return Manifest(digest, len(data), labels, index, axis, nodes, attrs, unique)
 
     def _unchanged(
         self, labels: pd.Index, columns: Sequence[Any], previous: Manifest | None
@@ -190,9 +193,7 @@ class FrameCodec:
         if digest_of(found[0]) != digest:
             raise SessionDamagedError(f"manifest {digest.hex()} is damaged", where="manifest")
         parsed = parse(found[0])
-        loader = Loader(self._pickler, where="column labels")
-        made = axes.build(parsed.axis, loader)
-        manifest = parsed.named(digest, self._made(read, loader, made, "column labels"))
+        manifest = parsed.named(digest, self._labels(read, parsed.axis))
         self._cache.put(digest, manifest, _manifest_cost(manifest))
         return manifest
 
@@ -300,7 +301,7 @@ class FrameCodec:
                 raise named(error, place(manifest.columns[i])) from error
             if whole and _shareable(node, found[i]):
                 self._cache.put(node.key, found[i], node.nbytes)
-        return [_lent(manifest.arrays[i], found[i]) for i in places]
+        return [lent(found[i]) for i in places]
 
     def _frame(
         self,
@@ -315,10 +316,13 @@ class FrameCodec:
     ) -> pd.DataFrame:
         columns = self.columns(read, manifest, places, start, stop)
         index = self._index(read, manifest, start, stop)
-        frame = assemble(columns, index, labels.view(), copy=copy)
+        if not axes.shareable(labels):
+            fresh = self._labels(read, manifest.axis)
+            labels = fresh if labels is manifest.columns else fresh[list(places)]
+        frame = assemble(columns, index, lent_index(labels), copy=copy)
         if manifest.attrs is not None:
             frame.attrs = arrays.undump(manifest.attrs, self._pickler)
-        if manifest.unique_labels and labels is manifest.columns:
+        if manifest.unique_labels and len(set(places)) == len(places):
             frame = frame.set_flags(allows_duplicate_labels=False)
         return frame
 
@@ -327,15 +331,21 @@ class FrameCodec:
         whole = start == 0 and stop == manifest.rows
         cached: pd.Index | None = self._cache.get(node.key)
         if cached is not None:
-            return cached.view() if whole else cached[start:stop]
+            return lent_index(cached if whole else cached[start:stop])
         loader = Loader(self._pickler, where="index")
         index: pd.Index = self._made(
             read, loader, self._guarded(loader, axes.build, node, start, stop), "index"
         )
-        if whole:
+        if whole and axes.shareable(index):
             self._cache.put(node.key, index, node.nbytes)
-            return index.view()
+            return lent_index(index)
         return index
+
+    def _labels(self, read: Reader, axis: Node) -> pd.Index:
+        loader = Loader(self._pickler, where="column labels")
+        made = self._guarded(loader, axes.build, axis)
+        labels: pd.Index = self._made(read, loader, made, "column labels")
+        return labels
 
     def _guarded(self, loader: Loader, build: Any, node: Node, *window: int) -> Callable[[], Any]:
         try:
@@ -421,15 +431,9 @@ def _shareable(node: Node, array: Any) -> bool:
     """Whether callers may share the decoded array: not when a cell of it can be changed in place."""
     if node.kind == "sparse":
         return node.children[0].kind != "object"
-    if node.kind != "object":
-        return True
-    return values.immutable(array)
-
-
-def _lent(node: Node, array: Any) -> Any:
-    """Return the array, or a copy when it holds Python objects: numpy cannot protect those from writing."""
-    objects = node.kind == "object" or node.params.get("storage") == "python"
-    return array.copy() if objects else array
+    if node.kind == "categorical":
+        return axes.shareable(array.categories)
+    return node.kind != "object" or values.immutable(array)
 
 
 def _verify_chunk(read: Reader, ref: Ref, where: str, found: list[Damage]) -> None:

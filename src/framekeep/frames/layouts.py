@@ -310,9 +310,11 @@ class _Text:
             self._valid[at : at + high - low] = bits
 
     def array(self) -> pa.Array:
+        for part in (self._offsets, self._content):
+            part.flags.writeable = False  # so that Arrow's buffers are not writable either
         validity = None
         if self._valid is not None:
-            validity = pa.py_buffer(np.packbits(self._valid, bitorder="little"))
+            validity = pa.py_buffer(np.packbits(self._valid, bitorder="little").tobytes())
         return pa.Array.from_buffers(
             self._kind, self._rows, [validity, pa.py_buffer(self._offsets), pa.py_buffer(self._content)]
         )
