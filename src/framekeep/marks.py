@@ -56,7 +56,8 @@ class Marks:
 
     def labelled(self, columns: pd.Index) -> dict[Any, list[int]]:
         """Return ``label -> sorted row positions`` for a frame with these column labels."""
-        return {columns[position]: rows.tolist() for position, rows in self._rows.items()}
+        labels = columns.tolist()  # Python's own types, as json wants them
+        return {labels[position]: rows.tolist() for position, rows in self._rows.items()}
 
     def replaced(self, changes: Mapping[Any, Iterable[Any]], columns: pd.Index, rows: int) -> Marks:
         """Return marks in which each named column has exactly the given rows; an empty list clears it.

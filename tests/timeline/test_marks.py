@@ -132,6 +132,14 @@ def test_any_label_of_the_frame_is_taken(columns: pd.Index) -> None:
 # --- on another frame -------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "columns", [pd.Index([3, 7]), pd.Index([0.5, 7.0]), pd.MultiIndex.from_product([[7], [1, 2]])]
+)
+def test_labels_are_of_pythons_own_types(columns: pd.Index) -> None:
+    [label] = Marks().replaced({columns[1]: [0]}, columns, 1).labelled(columns)
+    assert {type(part) for part in (label if isinstance(label, tuple) else [label])} <= {int, float}
+
+
 def test_marks_follow_their_column_by_label() -> None:
     after = pd.Index(["dose", "new", "age"])
     assert marks(age=[1], sex=[2], dose=[3]).carried(COLUMNS, after, 10).labelled(after) == {
