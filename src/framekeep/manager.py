@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from framekeep.config import Settings
 from framekeep.connect import Connection, InMemoryBackend, connect
@@ -66,7 +66,7 @@ class DataManager:
             clock=clock,
         )
 
-    def __enter__(self) -> DataManager:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -194,10 +194,18 @@ class DataManager:
         )
 
     def create_version(
-        self, session_id: str, df: pd.DataFrame, summary: str, max_versions: int | None = None
+        self,
+        session_id: str,
+        df: pd.DataFrame,
+        summary: str,
+        max_versions: int | None = None,
+        *,
+        expected_revision: Revision | None = None,
     ) -> int:
         """Keep ``df``, the state before an action, as the newest version; return its id."""
-        return self.backend.create_version(session_id, df, summary, self._limit(max_versions))
+        return self.backend.create_version(
+            session_id, df, summary, self._limit(max_versions), expected_revision=expected_revision
+        )
 
     def undo(self, session_id: str, *, expected_revision: Revision | None = None) -> dict[str, Any]:
         """Step back without loading a frame; return the version that is current now."""

@@ -360,3 +360,21 @@ def test_a_version_that_is_not_there_is_an_error(manager: DataManager) -> None:
     ):
         with pytest.raises(VersionNotFoundError, match="9"):
             read()
+
+
+def test_every_change_of_the_data_can_expect_a_revision(manager: DataManager) -> None:
+    df = pd.DataFrame({"a": [1]})
+    session = manager.create_session(df)
+    manager.commit_dataframe(session, pd.DataFrame({"a": [2]}), "x")
+    old = manager.revision(session)
+    manager.commit_dataframe(session, pd.DataFrame({"a": [3]}), "x")
+    changes: list[Callable[[], object]] = [
+        lambda: manager.update_dataframe(session, df, expected_revision=old),
+        lambda: manager.create_version(session, df, "x", expected_revision=old),
+        lambda: manager.commit_dataframe(session, df, "x", expected_revision=old),
+        lambda: manager.undo(session, expected_revision=old),
+        lambda: manager.restore(session, 1, expected_revision=old),
+    ]
+    for change in changes:
+        with pytest.raises(ConflictError):
+            change()
