@@ -25,13 +25,14 @@ from framekeep.testing.faults import Passing, VanishedBlob
 
 
 class Interrupted(Passing):
-    """Lets others act just before a commit, a touch or a read reaches the engine, once each."""
+    """Lets others act just before a commit, touch, read or log reaches the engine, once each."""
 
     def __init__(self, inner: MemoryEngine) -> None:
         super().__init__(inner)
         self.before_commit: list[Callable[[], object]] = []
         self.before_touch: list[Callable[[], object]] = []
         self.before_read: list[Callable[[], object]] = []
+        self.before_log: list[Callable[[], object]] = []
 
     def commit(self, space: Space, change: Change) -> None:
         if self.before_commit:
@@ -47,6 +48,11 @@ class Interrupted(Passing):
         if self.before_read:
             self.before_read.pop(0)()
         super().read(space, digests, visit)
+
+    def log(self, space: Space, start: int = 0, stop: int | None = None) -> list[bytes]:
+        if self.before_log:
+            self.before_log.pop(0)()
+        return super().log(space, start, stop)
 
 
 @pytest.fixture
@@ -298,6 +304,14 @@ def test_a_reader_of_a_session_deleted_meanwhile_is_told_so(
     between.before_read.append(lambda: quick.delete_session("s"))
     with pytest.raises(SessionNotFoundError):
         slow.get_dataframe("s")
+
+
+def test_the_log_of_a_session_deleted_meanwhile_is_not_found(
+    slow: SessionBackend, quick: SessionBackend, between: Interrupted, session: str
+) -> None:
+    between.before_log.append(lambda: quick.delete_session("s"))
+    with pytest.raises(SessionNotFoundError):
+        slow.get_audit_log("s")
 
 
 def test_sheets_replaced_meanwhile_are_read_anew(

@@ -21,7 +21,7 @@ from framekeep.sessions.check import check
 from framekeep.sessions.edit import Edit
 from framekeep.sessions.head import Session
 from framekeep.sessions.heads import PATIENCE, Heads, Loaded
-from framekeep.sessions.source import Source, state_of
+from framekeep.sessions.source import Source, not_found, state_of
 from framekeep.sessions.temporary import TemporaryStorage
 from framekeep.timeline import Timeline
 
@@ -349,7 +349,10 @@ class SessionBackend:
     def get_audit_log(self, session_id: str) -> list[str]:
         """Return the audit log, oldest first: ``[2026-11-25 08:44:32 UTC] text``."""
         self._heads.access(session_id)
-        return [verbs.unstamped(line) for line in self.engine.log(space("session", session_id))]
+        lines = self.engine.log(space("session", session_id))
+        if not lines:  # a session has its creation's entry: this one went meanwhile
+            raise not_found(session_id)
+        return [verbs.unstamped(line) for line in lines]
 
     def get_initial_row_count(self, session_id: str) -> int | None:
         """Return how many rows the session was created with."""
