@@ -24,6 +24,7 @@ from framekeep.frames.borrow import arrow_of, borrowed, mark, origin
 from framekeep.frames.layouts import Filling, filling
 from framekeep.frames.node import Node, Ref, Track
 from framekeep.frames.writing import ChunkWriter
+from framekeep.names import Digest
 
 # Arrays are made by the constructors pandas itself uses for parts it knows to be valid: the public ones look
 # at every value again, and cast some. The stubs do not have them.
@@ -139,8 +140,8 @@ def encode(array: Any, to: Encoding) -> Node:
     Raises:
         UnsupportedTypeError: naming the column and the type that cannot be kept exactly.
     """
-    known = origin(array)
-    if known is not None and _all_present(known, to.writer):
+    known = stored(array, to.writer.present)
+    if known is not None:
         return known
     if type(array) is np.ndarray:
         return _encode_numpy(array, to)
@@ -153,9 +154,12 @@ def encode(array: Any, to: Encoding) -> Node:
     return encoder(array, to)
 
 
-def _all_present(node: Node, writer: ChunkWriter) -> bool:
-    present = writer.present
-    return bool(present) and all(digest in present for digest in node.digests())
+def stored(array: Any, present: frozenset[Digest]) -> Node | None:
+    """Return the node of an array whose memory says that it is one of the chunks ``present``."""
+    if not present:
+        return None
+    node = origin(array)
+    return node if node is not None and node.names <= present else None
 
 
 def build(node: Node, load: Loader, start: int = 0, stop: int | None = None) -> Build:

@@ -20,7 +20,7 @@ from framekeep.errors import (
 )
 from framekeep.frames import arrays, axes, values
 from framekeep.frames.arrays import Encoding, Loader
-from framekeep.frames.borrow import assemble, column_arrays, lent, lent_index, origin, same_bytes
+from framekeep.frames.borrow import assemble, column_arrays, lent, lent_index, same_bytes
 from framekeep.frames.cache import Cache
 from framekeep.frames.diff import FrameDiff, diff
 from framekeep.frames.envelope import Envelope
@@ -115,7 +115,6 @@ class FrameCodec:
                 as far as the sizes are known without looking at every object.
         """
         data = as_frame(frame)
-        self._check_size(data)
         writer = ChunkWriter(self._envelope, present, stage)
         try:
             manifest = self._written(data, Encoding(writer, self._pickler), previous)
@@ -126,10 +125,13 @@ class FrameCodec:
         return Encoded(manifest, writer.blobs, writer.staged)
 
     def _written(self, data: pd.DataFrame, to: Encoding, previous: Manifest | None) -> Manifest:
+        columns = list(column_arrays(data))
+        known = self._known(data.columns, columns, to.writer.present, previous)
+        if self._limit is not None:
+            pairs = zip(columns, known, strict=True)
+            self._check_bytes(sum(node.nbytes if node else int(array.nbytes) for array, node in pairs))
         index = axes.encode(data.index, to.at("index"))
         axis = axes.encode(data.columns, to.at("column labels"))
-        columns = list(column_arrays(data))
-        known = self._unchanged(data.columns, columns, previous)
         nodes = tuple(
             node or arrays.encode(array, to.at(place(label)))
             for label, array, node in zip(data.columns, columns, known, strict=True)
@@ -143,17 +145,24 @@ class FrameCodec:
         labels = lent_index(data.columns.copy(deep=True))
         return Manifest(digest, len(data), labels, index, axis, nodes, attrs, unique)
 
-    def _unchanged(
-        self, labels: pd.Index, columns: Sequence[Any], previous: Manifest | None
+    def _known(
+        self,
+        labels: pd.Index,
+        columns: Sequence[Any],
+        present: frozenset[Digest],
+        previous: Manifest | None,
     ) -> Sequence[Node | None]:
-        """Return the stored node of each column that is, byte for byte, the previous state's cached one."""
-        found: list[Node | None] = [None] * len(columns)
+        """Return the stored node of each column that is known to be in the space already.
+
+        It is, if its memory says so, or if it equals the previous state's cached one byte for byte.
+        """
+        found = [arrays.stored(array, present) for array in columns]
         if previous is None or not previous.columns.identical(labels):
             return found
         pairs = [
             (i, node, cached)
             for i, node in enumerate(previous.arrays)
-            if origin(columns[i]) is None and (cached := self._cache.peek(node.key)) is not None
+            if found[i] is None and (cached := self._cache.peek(node.key)) is not None
         ]
         if sum(node.nbytes for _, node, _ in pairs) >= _PARALLEL_BYTES:
             same: Iterable[bool] = pool().map(lambda pair: same_bytes(columns[pair[0]], pair[2]), pairs)
@@ -163,10 +172,6 @@ class FrameCodec:
             if equal:
                 found[i] = node
         return found
-
-    def _check_size(self, data: pd.DataFrame) -> None:
-        if self._limit is not None:
-            self._check_bytes(sum(int(array.nbytes) for array in column_arrays(data)))
 
     def _check_bytes(self, size: int) -> None:
         if self._limit is not None and size > self._limit:

@@ -61,7 +61,7 @@ class Manifest:
     @cached_property
     def digests(self) -> frozenset[Digest]:
         """The names of every chunk and of the manifest itself: what a space must keep for this state."""
-        return frozenset(digest for node in self.nodes() for digest in node.digests()) | {self.digest}
+        return frozenset().union([self.digest], *(node.names for node in self.nodes()))
 
     def nodes(self) -> Iterator[Node]:
         """Yield the index, the column labels and each column."""
@@ -80,7 +80,7 @@ class Manifest:
         """Return which part of the frame a chunk belongs to."""
         if digest == self.digest:
             return "manifest"
-        return next((where for where, node in self.places() if digest in set(node.digests())), "unknown part")
+        return next((where for where, node in self.places() if digest in node.names), "unknown part")
 
 
 def place(label: object) -> str:

@@ -103,6 +103,11 @@ class Node:
         """The name of the content: equal for equal nodes."""
         return digest_of(self.json.encode(), self.tables)
 
+    @cached_property
+    def names(self) -> frozenset[Digest]:
+        """The chunk names of the node and of all within."""
+        return frozenset(self.digests())
+
     def walk(self) -> Iterator[Track]:
         """Yield the tracks of the node and of all within."""
         yield from self.tracks
