@@ -132,8 +132,9 @@ class Engine(Protocol):
     def touch(self, space: Space, ttl: float) -> bool:
         """Let the space expire ``ttl`` seconds from now; False when it is absent or expired.
 
-        Moves the expiry only, never the revision. May be weaker than ``commit`` in one way: after a power
-        cut the expiry may be that of an earlier touch or commit.
+        Moves the expiry only, never the revision. May be weaker than ``commit`` in two ways: after a power
+        cut the expiry may be that of an earlier touch or commit; and where there is no room left to write
+        it down, it may stay as it was, which is no error: reading goes on when a disk is full.
         """
         ...
 
