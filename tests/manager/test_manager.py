@@ -378,3 +378,18 @@ def test_every_change_of_the_data_can_expect_a_revision(manager: DataManager) ->
     for change in changes:
         with pytest.raises(ConflictError):
             change()
+
+
+def test_a_manager_takes_its_settings_from_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STORAGE_DIR", str(tmp_path / "here"))
+    (tmp_path / ".env").write_text("MAX_VERSIONS=2\nSTORAGE_DIR=elsewhere\n")
+    with DataManager() as manager:
+        session = manager.create_session(pd.DataFrame({"a": [0]}))
+        for i in range(4):
+            manager.commit_dataframe(session, pd.DataFrame({"a": [i]}), "x")
+        assert len(manager.get_history(session)) == 2
+    assert (tmp_path / "here").is_dir()
+    assert not (tmp_path / "elsewhere").exists()
