@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from framekeep.config import Settings
 from framekeep.connect import Connection, InMemoryBackend, connect
-from framekeep.errors import StorageUnavailableError
+from framekeep.errors import ConfigurationError, StorageUnavailableError
 from framekeep.locks import Lock, Locks
 from framekeep.names import Revision, new_id
 
@@ -56,6 +56,11 @@ class DataManager:
         ids: Callable[[], str] = new_id,
     ) -> None:
         self.settings = Settings() if settings is None else settings
+        if not isinstance(self.settings, Settings):
+            raise ConfigurationError(
+                f"A DataManager takes Settings, not {type(settings).__name__}: "
+                "DataManager(Settings(storage_dir=...))."
+            )
         self._ids = ids
         self._connection: Connection | None = connect(self.settings, clock=clock)
         self._locks = Locks(

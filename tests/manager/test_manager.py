@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ import pytest
 import framekeep
 from framekeep import DataManager, Settings
 from framekeep.errors import (
+    ConfigurationError,
     ConflictError,
     DataFrameTooLargeError,
     FramekeepError,
@@ -393,3 +395,9 @@ def test_a_manager_takes_its_settings_from_the_environment(
         assert len(manager.get_history(session)) == 2
     assert (tmp_path / "here").is_dir()
     assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("settings", ["some-directory", {"storage_dir": "x"}])
+def test_what_is_no_settings_is_refused_with_the_way_to_say_it(settings: Any) -> None:
+    with pytest.raises(ConfigurationError, match="Settings"):
+        DataManager(settings)
