@@ -17,7 +17,6 @@ from framekeep.names import Digest, Space
 from framekeep.sessions import SessionBackend, StorageBackend
 from framekeep.testing.faults import InjectedFault, LostReply, Passing
 
-
 SIGNATURES = {
     "create_session": "session_id, dataframe, filename, ttl_seconds",
     "get_dataframe": "session_id",
