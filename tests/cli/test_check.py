@@ -135,3 +135,30 @@ def test_a_damaged_head_hides_no_other_session(framekeep, session: str, people: 
     assert [each["session_id"] for each in listed["sessions"]] == [session]
     assert [each["session_id"] for each in listed["damaged"]] == [hurt]
     assert "2 sessions." in framekeep("sessions", "list").out
+
+
+def test_damage_of_the_file_itself_is_said_of_the_store(framekeep, session: str) -> None:
+    path = framekeep.directory / "framekeep.mdb"
+    data = bytearray(path.read_bytes())
+    for meta in (0, 4096):  # the number of the last page: now there is one that is neither used nor free
+        last = int.from_bytes(data[meta + 136 : meta + 144], "little")
+        data[meta + 136 : meta + 144] = (last + 1).to_bytes(8, "little")
+    path.write_bytes(data + bytes(3 * 4096))
+    done = framekeep("check", "--json")
+    assert done.code == 9
+    assert {found["session"] for found in done.json["damage"]} == {""}
+    assert done.json["sessions"] == [session]  # which can be read all the same
+    assert "(the store)" in framekeep("check").out
+
+
+def test_a_session_whose_head_is_damaged_can_be_deleted(
+    framekeep, session: str, people: pd.DataFrame
+) -> None:
+    with framekeep.manager() as manager:
+        hurt = manager.create_session(people, "find-this-very-name.csv")
+    flip(framekeep.directory, b"find-this-very-name.csv")
+    done = framekeep("sessions", "rm", hurt, "gone", "--json")
+    assert done.code == 4
+    assert done.json == {"deleted": [hurt], "damaged": [hurt], "not_found": ["gone"]}
+    assert framekeep("check").code == 0
+    assert framekeep("sessions", "list", "--json").json["damaged"] == []

@@ -1,9 +1,9 @@
 """Checks a store from a process of its own, so that a store that kills its reader is a finding, not a crash.
 
 A file damaged badly enough makes the mapped-memory engine crash (SIGBUS, SIGSEGV) rather than fail. So
-``python -m framekeep.cli.inspection`` reads the sessions one after the other and says on stdout, a JSON
-line each, which one it begins and what it found; ``inspect`` runs it, and when it dies goes on behind the
-session that killed it.
+``python -m framekeep.cli.inspection`` walks the file without mapping it, then reads the sessions one after
+the other, and says on stdout, a JSON line each, which one it begins and what it found; ``inspect`` runs it,
+and when it dies goes on behind the session that killed it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,18 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from framekeep import errors
 from framekeep.errors import DamagedError, FramekeepError, SessionNotFoundError, StoreDamagedError
 
+if TYPE_CHECKING:
+    from framekeep.engines.lmdb import LmdbEngine
+
 READER = ("-m", "framekeep.cli.inspection")
 """What Python is asked to run, before the question."""
+
+_SAID = 20  # of what does not hold in the file; one broken page can make hundreds
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,8 @@ def _one_process(
     step: Callable[[float, str], None],
 ) -> tuple[str | None, str | None]:
     """Run one reader; return how it was killed (None: it ended by itself) and the session it was in."""
-    asked = json.dumps({"directory": str(directory), "only": list(only), "skip": sorted(done)})
+    question = {"directory": str(directory), "only": list(only), "skip": sorted(done), "file": not done}
+    asked = json.dumps(question)
     command = [sys.executable, *READER, asked]
     current: str | None = None
     ended = False
@@ -97,6 +103,8 @@ def _one_process(
                 break
             event: dict[str, Any] = json.loads(line)
             match event["event"]:
+                case "file":
+                    step(0, "Checking the file")
                 case "sessions":
                     total = max(1, event["count"] + len(done))
                 case "begin":
@@ -127,10 +135,18 @@ def _one_process(
 def _events(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Read the store and yield what there is to say."""
     from framekeep.config import Settings
+    from framekeep.engines.lmdb import LmdbEngine
     from framekeep.manager import DataManager
 
     skip = set(asked["skip"])
     with DataManager(Settings(storage_dir=asked["directory"])) as manager:
+        engine = manager.backend.engine
+        if asked["file"] and isinstance(engine, LmdbEngine):
+            yield {"event": "file"}
+            problems = _problems(engine)
+            yield from ({"event": "store", "problem": problem} for problem in problems[:_SAID])
+            if len(problems) > _SAID:
+                yield {"event": "store", "problem": f"and {len(problems) - _SAID} more like these"}
         sessions = asked["only"] or manager.list_sessions()
         sessions = [session for session in sessions if session not in skip]
         yield {"event": "sessions", "count": len(sessions)}
@@ -147,6 +163,14 @@ def _events(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
                     raise
                 damage = []  # it expired since it was listed
             yield {"event": "end", "session": session, "damage": damage}
+
+
+def _problems(engine: LmdbEngine) -> list[str]:
+    """Return what does not hold in the store's file; sessions may be whole all the same."""
+    try:
+        return [f"the file's structure does not hold: {problem}" for problem in engine.check_file()]
+    except StoreDamagedError as error:
+        return [str(error)]
 
 
 def main() -> None:

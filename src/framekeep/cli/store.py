@@ -25,10 +25,11 @@ def check(
         list[str] | None, typer.Argument(metavar="SESSION...", help="Only these; all when none is given.")
     ] = None,
 ) -> None:
-    """Read every chunk of every session and version, and report damage by session and column.
+    """Walk the store's file, read every chunk of every session and version, and report what is damaged.
 
     Ends with 0 when all is well and with 9 when damage was found. A session that is damaged does not touch
-    the others: delete it, or restore an earlier version of it.
+    the others: restore an earlier version of it, or delete it (framekeep sessions rm). Damage of the store
+    itself asks for a backup. Other processes may go on meanwhile.
 
     Example: framekeep check --json
     """
