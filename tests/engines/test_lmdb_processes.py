@@ -96,6 +96,16 @@ def test_file_growing_in_another_process_is_never_taken_for_cut(directory: Path,
     engine.close()
 
 
+def test_store_can_be_opened_at_any_instant_of_its_growth(directory: Path, start: Start) -> None:
+    LmdbEngine(directory, durable=False).close()
+    writer = start("grow.py", directory, 6_000)
+    while writer.poll() is None:
+        engine = LmdbEngine(directory, durable=False, map_size=1 << 20)
+        engine.load(A)
+        engine.close()
+    assert writer.returncode == 0, writer.communicate()[1]
+
+
 def test_many_processes_may_make_one_store(directory: Path, start: Start) -> None:
     engines = [start("grow.py", directory / str(i % 5), 1) for i in range(20)]
     for process in engines:

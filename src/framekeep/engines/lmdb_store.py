@@ -102,7 +102,7 @@ class Store:
             self.gate.enter()
             try:
                 if self.main is None or self.touched is None:
-                    mend: Callable[[], None] = self._reopen
+                    mend: Callable[[], None] = self.open_files
                 else:
                     self._refuse_cut_file(self.main)
                     if not (ahead and self._short_of(self.main, need)):
@@ -241,12 +241,8 @@ class Store:
 
     # --- opening and closing --------------------------------------------------------------------
 
-    def _reopen(self) -> None:
-        if self.main is None or self.touched is None:
-            self.open_files()
-
     def open_files(self) -> None:
-        """Open the files, creating what is missing; the caller is alone in the gate (or the first).
+        """Open the files if they are not, creating what is missing; the caller is alone in the gate.
 
         Raises:
             StorageError: of the kind that says what is wrong.
@@ -255,6 +251,12 @@ class Store:
             raise StorageUnavailableError(f"The engine on {self.directory} is closed.")
         if self._unusable:
             raise StorageError(self._unusable)
+        while self.main is None or self.touched is None:
+            # Another process may grow a file between its being mapped and its first transaction.
+            with contextlib.suppress(lmdb.MapResizedError):
+                self._open_files()
+
+    def _open_files(self) -> None:
         self.close_files()
         try:
             if self._opened_before and not os.path.exists(self.path):
@@ -277,6 +279,9 @@ class Store:
             self.main.reader_check()
             self.touched = self._open_touched()
             self._opened_before = True
+        except lmdb.MapResizedError:
+            self.close_files()
+            raise
         except (lmdb.Error, OSError) as e:
             self.close_files()
             raise translated(e, self.path if isinstance(e, lmdb.Error) else str(self.directory)) from e
