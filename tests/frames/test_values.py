@@ -349,6 +349,7 @@ ARROW = [
 EXAMPLES = itertools.chain(
     SCALARS, TIMES, ZONES, AWARE, STAMPS, OFFSETS, NUMPY_SCALARS, DTYPES, ARRAYS, CONTAINERS, ARROW
 )
+"""More of them, less usual ones, are in ``test_values_rare.py``."""
 ALL = [pytest.param(value, id=f"{i}-{type(value).__name__}") for i, value in enumerate(EXAMPLES)]
 
 

@@ -8,6 +8,7 @@ import ipaddress
 import pathlib
 import re
 import uuid
+from base64 import b85decode
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -19,10 +20,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import pytz
-from dateutil.relativedelta import MO
+from dateutil.relativedelta import MO, relativedelta
 
 from framekeep.frames.values import dump, dump_cells, load, load_cells
 from framekeep.frames.values_kinds import BACK_REFERENCE, NODES, PICKLED, READERS
+from framekeep.testing.identical import differences
 
 SHARED: list[Any] = []
 VALUES: dict[str, Any] = {
@@ -95,9 +97,36 @@ VALUES: dict[str, Any] = {
         "014604470207016803020000000000000011020302000000000000000302000000000000000301000000000000"
         "000a080100030002000400"
     ): np.asfortranarray(np.array([[1, 2], [3, 4]], "<i2")),
-    ("014605470207027c4f030800000000000000110103020000000000000003000000000000000007017800"): np.array(
-        ["x", None], object
+    "014804110103020000000000000003000000000000000007017800": np.array(["x", None], object),
+    "014a0549020200110103020000000000000003000000000000000007017800": np.array(
+        ["x", None], np.dtypes.StringDType(na_object=None)
     ),
+    "01490101": np.dtypes.StringDType(coerce=False),
+    (
+        "014b044604470207016203010000000000000011010302000000000000000300000000000000000a02010246"
+        "04470207013f03010000000000000011010302000000000000000300000000000000000a0201004604470207"
+        "016203010000000000000011000300000000000000000a010301"
+    ): np.ma.array(np.array([1, 2], "i1"), mask=[True, False], fill_value=3),
+    "014c": np.ma.masked,
+    "012702070a56616c75654572726f721101070178": ValueError("x"),
+    (
+        "015a1003000000000000000003000000000000000005000000000000f83f0300000000000000000300000000"
+        "0000000003000000000000000003000000000000000003000000000000000000000059020300000000000000"
+        "0003020000000000000000000000"
+    ): relativedelta(days=1.5, weekday=MO(2)),
+    "013e020705474d542b3301": dateutil.tz.tzstr("GMT+3"),
+    "013f06070345535434ffffffff300b01000000000000340000000000000000000000000000": dateutil.tz.tzrange(
+        "EST", -18000
+    ),
+    "015b010709496e74384474797065": pd.Int8Dtype(),
+    "015b02070b506572696f644474797065560507084d6f6e7468456e6403010000000000000001120000": pd.PeriodDtype("M"),
+    "015b03070d496e74657276616c4474797065470207016c03080000000000000007046c656674": pd.IntervalDtype(
+        "int64", "left"
+    ),
+    "015b03070b537472696e6744747970650706707974686f6e50": pd.StringDtype("python"),
+    (
+        "015c024604470207016203010000000000000011010302000000000000000300000000000000000a02010201"
+    ): pd.arrays.NumpyExtensionArray(np.array([1, 2], "i1")),
     "01470207023e64030800000000000000": np.dtype(">f8"),
     (
         "014706110207016107016211024702070169030400000000000000470207033c55320308000000000000001102"
@@ -164,7 +193,7 @@ def test_a_value_is_written_as_in_version_1(stored: str, value: Any) -> None:
 def test_a_value_of_version_1_is_read(stored: str, value: Any) -> None:
     again = load(bytes.fromhex(stored))
     assert type(again) is type(value)
-    assert repr(again) == repr(value)
+    assert repr(again) == repr(value) or (isinstance(value, set) and again == value)
 
 
 @pytest.mark.parametrize(("stored", "values"), CELLS.items(), ids=map(repr, CELLS.values()))
@@ -186,6 +215,69 @@ def test_an_arrow_scalar_of_version_1_is_read() -> None:
         "00000000"
     )
     assert load(bytes.fromhex(stored)).equals(pa.scalar(7, pa.int8()))
+
+
+OTHERS: dict[str, tuple[Any, str]] = {
+    "pa.int8": (
+        pa.int8(),
+        "0bqau|NsC0cmMzZ5C8xG000UA3;+fI1po*D3IG5A009I53;+NC2mlBG000C42mk;81ONa40RR916aWAK5C9Ya2ml5E2LKEJ0"
+        "00mG5C8xG000335C8xG8~^|S1ONa40000000000000002mlNK2ml8F2mk;8000012mk;8",
+    ),
+    "pa.field": (
+        pa.field("a", pa.int8(), nullable=False),
+        "0bzgv|NsC0cmMzZ5C8xG000UA3;+fI1po*D3IG5A009I53;+NC2mlBG000C42mk;81ONa40RR916aWAK5C9Ya2mk;82LKEJ0"
+        "00mG5C8xG000025C8xG8~^|S1ONa4000000RR91VE_OC2mlNK2ml8F2mk;8000012mk;8",
+    ),
+    "pa.schema": (
+        pa.schema([("a", pa.int8())], {"k": "v"}),
+        "0b;lT|NsC0umAu65C8xG000UA4gdxK1po*D3IG5A009I55C8xG000UA3;+NC1ONyC3IG5AGynhq1ONa40RR913;+NC2mlNK1"
+        "ONyC2mk;85C8xG1ONa40RR91b^rhX0RR91YXATM0RR916aWAK5C9Ya2ml5E2LKEJ000mG5C8xG000335C8xG8~^|S1ONa400"
+        "0000RR91VE_OC2mlNK2ml8F2mk;8000012mk;800000",
+    ),
+    "pa.array": (
+        pa.array([1, None], pa.int8()),
+        "0b{5F|NsC0cmMzZ5C8xG000UA3;+fI1po*D3IG5A009I53;+NC2mlBG000C42mk;81ONa40RR916aWAK5C9Ya2ml5E2LKEJ0"
+        "00mG5C8xG000335C8xG8~^|S1ONa40000000000000002mlNK2ml8F2mk;8000012mk;8|NsC0hyVZp6aWAK000003;-4Y1^"
+        "@*B2mlNK3;+NC00RU77ytkO5C8xG00000000UA7yt|a1ONyC3IG5AJOBUy5C8xG0ssI200000000000ssI200000000000RR"
+        "91000002mk;8000000ssI200000000000RR910ssI2000000RR91000000RR91000000RR9100000|NsC000000",
+    ),
+    "pa.chunked_array": (
+        pa.chunked_array([[1], [2]], pa.int8()),
+        "0c5xX|NsC0cmMzZ5C8xG000UA3;+fI1po*D3IG5A009I53;+NC2mlBG000C42mk;81ONa40RR916aWAK5C9Ya2ml5E2LKEJ0"
+        "00mG5C8xG000335C8xG8~^|S1ONa40000000000000002mlNK2ml8F2mk;8000012mk;8|NsC0hyVZp6aWAK000003;-4Y1^"
+        "@*B2mlNK3;+NC00RU77ytkO2mk;800000000UA7yt|a1ONyC3IG5AJOBUy5C8xG0RR9100000000000ssI20000000000000"
+        "000000000000000000RR9100000000000RR910RR910000000000000000RR9100000|NsC0hyVZp6aWAK000003;-4Y1^@*"
+        "B2mlNK3;+NC00RU77ytkO2mk;800000000UA7yt|a1ONyC3IG5AJOBUy5C8xG0RR9100000000000ssI2000000000000000"
+        "0000000000000000RR9100000000000RR910RR910000000000000000ssI200000|NsC000000",
+    ),
+    "pa.record_batch": (
+        pa.record_batch({"a": pa.array([1], pa.int8())}),
+        "0cD^9|NsC0cmMzZ5C8xG000UA3;+fI1po*D3IG5A009I53;+NC2mlBG000C42mk;81ONa40RR916aWAK5C9Ya2ml5E2LKEJ0"
+        "00mG5C8xG000335C8xG8~^|S1ONa4000000RR91VE_OC2mlNK2ml8F2mk;8000012mk;8|NsC0hyVZp6aWAK000003;-4Y1^"
+        "@*B2mlNK3;+NC00RU77ytkO2mk;800000000UA7yt|a1ONyC3IG5AJOBUy5C8xG0RR9100000000000ssI20000000000000"
+        "000000000000000000RR9100000000000RR910RR910000000000000000RR9100000|NsC000000",
+    ),
+    "pa.table": (
+        pa.table({"a": pa.array([1], pa.int8())}),
+        "0cHYXfC2yi|NnRZ000mG000003IGfM1^@*B2mlHI000011ON;G000O82mk;81ONyC000C400031000yK000mG6aWYS1^@>D3"
+        ";+NC5C9MW000000Rj*J000~S000C40000000031003bC000O83;+lK2LK2F00000009U9003m50{{R2|9AiZ01yBG0000A01"
+        "N;I00jUD015yA0003501N;C00;mG0000400;m800aO40096102BZK01yBa00;mE00#gJ0000G01yBG000010uTTI02}}S00a"
+        "O400000000000000000;mK00;mF00;m8000000SEv90RR90|A+tp02BZK0000001N;Y00saB00;mK01N;C0009702lxO00;m"
+        "8000000000A02lxa00aOC015yA06YKy01yBG00961000000000000IC20000000000000000000000000000000096100000"
+        "00000009610096100000000000000000961000000RR90{{R3000",
+    ),
+    "np.busdaycalendar": (
+        np.busdaycalendar("1110000", ["2020-01-01"]),
+        "0ZjrC2Lb{D0RaI45dlF4JWV)TL|s-#00000000",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_arrow_and_numpy_write_in_their_own_form_is_read_as_in_version_1(name: str) -> None:
+    value, stored = OTHERS[name]
+    again = load(b85decode(stored))
+    assert differences(value, again) == []
 
 
 def test_every_tag_is_documented_and_no_other() -> None:

@@ -22,6 +22,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import pytz
+from dateutil.relativedelta import MO, relativedelta
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -97,6 +98,39 @@ VALUES: list[Any] = [
         np.array([(1, "a", [])], RECORD),
         pa.scalar([1, None]),
         pa.scalar("x"),
+    ),
+    *(
+        np.ma.array([1, 2], mask=[True, False], fill_value=3),
+        np.ma.masked,
+        np.array(["ab", None], np.dtypes.StringDType(na_object=None)),
+        np.dtypes.StringDType(coerce=False),
+        np.busdaycalendar("1110000", ["2020-01-01"]),
+    ),
+    *(
+        pd.CategoricalDtype(["a"], True),
+        pd.IntervalDtype("i8", "left"),
+        pd.PeriodDtype("M"),
+        pd.SparseDtype("f8", 1.0),
+        pd.StringDtype("python"),
+        pd.ArrowDtype(pa.int8()),
+        pd.DatetimeTZDtype("ns", "UTC"),
+        pd.Int8Dtype(),
+        pd.arrays.NumpyExtensionArray(np.array([1, 2])),
+    ),
+    *(
+        pa.list_(pa.int8()),
+        pa.field("a", pa.int8(), False),
+        pa.schema([("a", pa.int8())], {"k": "v"}),
+        pa.array(["a", None]),
+        pa.chunked_array([[1], [2, 3]]),
+        pa.record_batch({"a": [1]}),
+        pa.table({"a": [1], "b": ["x"]}),
+    ),
+    *(ValueError("x", [1]), OSError(2, "x", "f"), UnicodeDecodeError("utf8", b"\xff", 0, 1, "bad")),
+    *(
+        dateutil.tz.tzstr("EST5EDT"),
+        dateutil.tz.tzrange("EST", -18000, "EDT"),
+        relativedelta(days=1.5, weekday=MO(2)),
     ),
 ]
 CELLS: list[list[Any]] = [
@@ -193,6 +227,17 @@ def array(dtype: Any, shape: Any, *rest: Any) -> bytes:
     return b"\x01\x46" + bytes([len(parts)]) + b"".join(dump(part)[1:] for part in parts)
 
 
+def node(tag: int, *parts: Any) -> bytes:
+    """Forge a node with parts of any kind."""
+    return bytes([1, tag, len(parts)]) + b"".join(dump(part)[1:] for part in parts)
+
+
+def forged(tag: int, schema: Any) -> bytes:
+    """Put any Arrow schema where a kept one would be."""
+    data = schema.serialize().to_pybytes()
+    return bytes([1, tag]) + bytes([len(data) & 0x7F | 0x80, len(data) >> 7]) + data
+
+
 HOSTILE = {
     "empty": b"",
     "version": b"\x00\x00",
@@ -225,6 +270,46 @@ HOSTILE = {
         np.dtype({"names": ["o"], "formats": ["O"], "itemsize": 2**31 - 8}), (1,), np.array([1], object)
     ),
     "cells of an unknown form": b"\x01\x09",
+    "array of objects by another name": array(np.dtype("O"), (1,), None),
+    "array of strings by another name": array(np.dtypes.StringDType(), (1,), "x"),
+    "objects of an impossible shape": node(0x48, (2, 2), 0, 1, 2, 3),
+    "objects of a huge shape": node(0x48, (10**12,), 0, 1),
+    "objects in 33 dimensions": node(0x48, (1,) * 33, 0, 1),
+    "objects in 65 dimensions": node(0x48, (1,) * 65, 0, 1),
+    "objects with flags that are none": node(0x48, (1,), None, 1),
+    "strings that are numbers": node(0x4A, np.dtypes.StringDType(), (1,), 0, 5),
+    "strings of a huge shape": node(0x4A, np.dtypes.StringDType(), (10**12,), 0, "x"),
+    "missing string of any kind": node(0x49, True, [1]),
+    "mask of another shape": node(0x4B, np.zeros(3), np.zeros(2, bool), None, False),
+    "mask of another kind": node(0x4B, np.zeros(3), np.zeros(3, "u1"), None, False),
+    "fill value of another kind": node(0x4B, np.zeros(3), None, np.array("x"), False),
+    "mask over a mask": node(0x4B, np.ma.array([1]), None, None, False),
+    "week of eight days": node(0x4D, (True,) * 8, ()),
+    "holiday that is a text": node(0x4D, (True,) * 7, ("2020-01-01",)),
+    "exception from elsewhere": node(0x27, "os.system", ("x",)),
+    "exception that is a function": node(0x27, "print", ("x",)),
+    "exception of arguments that do not fit": node(0x27, "UnicodeDecodeError", (1,)),
+    "dtype from elsewhere": node(0x5B, "object"),
+    "dtype by its text": node(0x5B, "IntervalDtype", "int64", "left"),
+    "dtype of too many parameters": node(0x5B, "Int8Dtype", 1),
+    "dtype of too few parameters": node(0x5B, "PeriodDtype"),
+    "array that is none": node(0x5C, [1], False),
+    "difference of texts": node(0x5A, *["1"] * 16),
+    "rule that is too long": node(0x3E, "A" * 1000, False),
+    "rule that is none": node(0x3E, "5", False),
+    "zone with rules of texts": node(0x3F, "A", dt.timedelta(0), "B", dt.timedelta(0), "x", "y"),
+    "Arrow type that is none": b"\x01\x60\x04\xff\xff\xff\xff",
+    "Arrow type of an extension": forged(0x60, pa.schema([pa.field("", pa.uuid())])),
+    "Arrow schema of an extension": forged(0x62, pa.schema([pa.field("a", pa.list_(pa.uuid()))])),
+    "Arrow type with a name": forged(0x60, pa.schema([pa.field("a", pa.int8())])),
+    "Arrow field that is two": forged(0x61, pa.schema([pa.field("a", pa.int8())] * 2)),
+    "Arrow table of lists": node(0x66, pa.schema([("a", pa.int8())]), [1]),
+    "Arrow table of other columns": node(0x66, pa.schema([("a", pa.int8())]), pa.chunked_array([["x"]])),
+    "Arrow table of columns of two lengths": node(
+        0x66,
+        pa.schema([("a", pa.int8())] * 2),
+        *(pa.chunked_array([pa.array([1] * n, pa.int8())]) for n in (1, 2)),
+    ),
 }
 
 
@@ -274,6 +359,8 @@ def test_cells_cannot_ask_for_more_than_their_bytes() -> None:
 DEEP = {
     "deques": b"\x18\x02" * 300_000 + b"\x00" + b"\x00" * 300_000,
     "arrays": b"\x46\x04" * 300_000 + b"\x00",
+    "arrays of objects": b"\x48\x04" * 300_000 + b"\x00",
+    "exceptions": b"\x27\x02" * 300_000 + b"\x00",
     "sets": b"\x14\x01" * 300_000 + b"\x00",
     "a key of tuples": b"\x12\x02" + b"\x11\x01" * 300_000 + b"\x00\x00",
     "an element of tuples": b"\x13\x01" + b"\x11\x01" * 300_000 + b"\x00",
@@ -293,6 +380,16 @@ def test_depth_made_to_crash_is_damage(name: str) -> None:
         [sys.executable, "-c", code], input=b"\x01" + DEEP[name], capture_output=True, check=False
     )
     assert (done.returncode, done.stdout.strip()) == (0, b"damaged")
+
+
+def test_a_masked_array_over_one_that_is_not_filled_yet_reads_no_freed_memory() -> None:
+    # The items of an array of objects: a masked array of that very array, by a back-reference.
+    masked = b"\x4b\x04" + b"\x1c\x00" + dump(None)[1:] * 2 + dump(False)[1:]
+    data = b"\x01\x48\x03" + dump((1,))[1:] + dump(0)[1:] + masked
+    with contextlib.suppress(SessionDamagedError):
+        again = load(data)
+        assert again[0].shape == (0,)
+        assert repr(again[0])
 
 
 def test_a_key_whose_hash_would_never_end_is_damage() -> None:

@@ -6,6 +6,7 @@ import collections
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from framekeep.errors import UnsupportedTypeError
@@ -31,7 +32,15 @@ def test_a_container_that_holds_itself_comes_back(make: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "outer", [lambda v: (v,), lambda v: collections.deque([v]), lambda v: np.array([v, 1], object)]
+    "outer",
+    [
+        lambda v: (v,),
+        lambda v: collections.deque([v]),
+        lambda v: np.array([(v, 1)], [("o", "O"), ("n", "i4")]),
+        lambda v: np.ma.array(np.array([v, 1], object), mask=[True, False]),
+        lambda v: pd.arrays.NumpyExtensionArray(np.array([v, 1], object)),
+        ValueError,
+    ],
 )
 def test_a_cycle_through_what_cannot_be_made_first_is_refused(outer: Any) -> None:
     inner: list[Any] = []
@@ -39,6 +48,17 @@ def test_a_cycle_through_what_cannot_be_made_first_is_refused(outer: Any) -> Non
     inner.append(value)
     with pytest.raises(UnsupportedTypeError, match="holds itself"):
         dump(value)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_an_array_of_objects_that_holds_itself_comes_back(order: Any) -> None:
+    value = np.empty((2, 3), object, order=order)
+    value[0, 1], value[1, 2] = [value], {"me": value}
+    again = load(dump(value))
+    assert again[0, 1][0] is again
+    assert again[1, 2]["me"] is again
+    assert again.shape == (2, 3)
+    assert again.flags.f_contiguous is (order == "F")
 
 
 @pytest.mark.parametrize("wrap", [lambda v: [v], lambda v: (v,), lambda v: {"k": v}])
@@ -66,7 +86,13 @@ def test_sets_within_sets_are_kept_up_to_a_limit_and_then_refused() -> None:
 
 @pytest.mark.parametrize(
     "wrap",
-    [lambda v: collections.deque([v]), lambda v: collections.defaultdict(None, {1: v}), lambda v: slice(v)],
+    [
+        lambda v: collections.deque([v]),
+        lambda v: collections.defaultdict(None, {1: v}),
+        lambda v: slice(v),
+        lambda v: ValueError(v),
+        lambda v: np.array([v, None], object),
+    ],
 )
 def test_what_the_interpreter_frees_recursively_nests_to_a_limit(wrap: Any) -> None:
     value: Any = 1

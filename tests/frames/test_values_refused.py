@@ -18,7 +18,6 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import dateutil.tz
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -71,24 +70,63 @@ def generator() -> Any:
 with importlib.resources.files("tzdata.zoneinfo.Europe").joinpath("Paris").open("rb") as _file:
     FROM_FILE = ZoneInfo.from_file(_file, key="Europe/Paris")
 
+
+class OwnError(ValueError):
+    pass
+
+
+class OwnDelta(relativedelta):
+    pass
+
+
+class OwnDtype(pd.CategoricalDtype):
+    pass
+
+
+def raised(error: BaseException) -> BaseException:
+    """Return it with a traceback, and with the exception it was raised for."""
+    try:
+        try:
+            raise OSError("first")
+        except OSError:
+            raise error  # noqa: B904 - the context is what is wanted
+    except type(error) as caught:
+        return caught
+
+
+def noted(error: BaseException) -> BaseException:
+    error.add_note("n")
+    return error
+
+
+def masked_with(**attributes: object) -> Any:
+    value = np.ma.masked_array([1], [True])
+    vars(value).update(attributes)
+    return value
+
+
 REFUSED: list[Any] = [
     *(Colour.RED, Level.LOW, Text("a"), Whole(1), Pair(1, 2), Point(1), object(), Point, print, len),
     *(lambda: 1, generator(), functools.partial(int), types.SimpleNamespace(a=1), types.MappingProxyType({})),
-    *(memoryview(b"a"), io.BytesIO(), pathlib, Exception("x"), Stamp(2020, 1, 1), Zone(), FROM_FILE),
+    *(memoryview(b"a"), io.BytesIO(), pathlib, Stamp(2020, 1, 1), Zone(), FROM_FILE),
     dt.datetime(2020, 1, 1, tzinfo=Zone()),
     collections.defaultdict(lambda: 1),
     collections.UserDict(),
     collections.ChainMap(),
-    *(np.ma.masked_array([1], [True]), np.rec.array([(1,)]), np.ma.masked),
-    np.array(["a"], np.dtypes.StringDType()),
+    *(np.rec.array([(1,)]), np.ma.masked_array(np.rec.array([(1,)])), masked_with(note="x")),
+    np.array(["a"], np.dtypes.StringDType(na_object=7)),
     np.dtype("i4", metadata={"a": 1}),
     np.array([object()], object),
+    np.array(1, object).reshape((1,) * 33),
     np.random.default_rng(1),
     pl.Series([1]),
-    pa.array([1]),
-    relativedelta(days=1),
-    dateutil.tz.tzstr("EST5EDT"),
-    pd.CategoricalDtype(),
+    *(pa.uuid(), pa.array([b"x" * 16], pa.uuid()), pa.schema([("a", pa.list_(pa.uuid()))])),
+    pd.ArrowDtype(pa.uuid()),
+    pd.CategoricalDtype(pd.Index([Whole(1)], dtype=object)),
+    OwnDtype(),
+    *(relativedelta(year=Whole(1)), OwnDelta(days=1)),
+    *(raised(ValueError("x")), raised(KeyError(1)).with_traceback(None), noted(ValueError("x"))),
+    *(ImportError("x", name="m"), AttributeError("x", name="a", obj=1), OwnError("x"), ValueError(object())),
     array.array("u", "a"),
     uuid.UUID(int=1, is_safe=uuid.SafeUUID.safe),
 ]

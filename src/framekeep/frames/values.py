@@ -24,7 +24,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from framekeep.errors import DamagedError, NewerFormatError, UnsupportedTypeError
-from framekeep.frames import values_numpy, values_pandas, values_python, values_time  # noqa: F401 - fill the table
+from framekeep.frames import (  # noqa: F401 - fill the table
+    values_arrow,
+    values_dateutil,
+    values_dtypes,
+    values_exceptions,
+    values_masked,
+    values_numpy,
+    values_pandas,
+    values_python,
+    values_time,
+)
 from framekeep.frames.values_cells import read_cells, write_cells
 from framekeep.frames.values_kinds import VERSION, Pickler, Refused, damaged
 from framekeep.frames.values_pandas import OFFSETS, register_nested

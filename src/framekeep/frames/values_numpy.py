@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from framekeep.frames.values_kinds import FAMILIES, KINDS, Kind, Node, Refused, damaged, exactly, leaf, node
 from framekeep.frames.values_reader import Reader
@@ -33,7 +34,8 @@ def _dtype_parts(dtype: np.dtype[Any]) -> tuple[Any, ...]:
     if dtype.names is not None:
         fields: Any = dtype.fields
         return (
-            tuple(dtype.names),
+            # A new tuple: that two arrays have one dtype is not to be seen in the bytes.
+            tuple(each for each in dtype.names),
             tuple(fields[name][0] for name in dtype.names),
             tuple(fields[name][1] for name in dtype.names),
             tuple(fields[name][2] if len(fields[name]) > 2 else None for name in dtype.names),
@@ -88,6 +90,8 @@ _dtype = node([], Node(0x47, _dtype_parts, build=_dtype_build, same=_dtype_same)
 
 
 def _dtype_family(value: object) -> Kind | None:
+    if type(value) is _StringDType:
+        return _string
     return _dtype if isinstance(value, np.dtype) else None
 
 
@@ -130,13 +134,24 @@ def _raw(array: npt.NDArray[Any], order: Any) -> bytearray:
     return raw
 
 
-def _array_parts(array: npt.NDArray[Any]) -> Sequence[Any]:
+def _order(array: npt.NDArray[Any]) -> tuple[Any, int]:
+    """Return the order of the items in memory, and the flags."""
     fortran = array.flags.f_contiguous and not array.flags.c_contiguous
-    order: Any = "F" if fortran else "C"
     flags = (_FORTRAN if fortran else 0) | (0 if array.flags.writeable else _READ_ONLY)
+    return "F" if fortran else "C", flags
+
+
+def _size(shape: Any, flags: Any) -> int:
+    if type(shape) is not tuple or type(flags) is not int:
+        damaged("not an array")
+    if any(type(length) is not int or length < 0 for length in shape):
+        damaged("an array has an impossible shape")
+    return math.prod(shape)
+
+
+def _array_parts(array: npt.NDArray[Any]) -> Sequence[Any]:
+    order, flags = _order(array)
     head = [array.dtype, array.shape, flags]
-    if array.dtype.char == "O":
-        return head + array.ravel(order).tolist()
     if array.dtype.hasobject:
         names = array.dtype.names
         if names is None:
@@ -155,18 +170,14 @@ def _worth(size: int, dtype: np.dtype[Any], fields: list[npt.NDArray[Any]]) -> b
 
 def _array_build(parts: list[Any]) -> npt.NDArray[Any]:
     dtype, shape, flags = exactly(parts[:3], 3)
-    if not isinstance(dtype, np.dtype) or type(shape) is not tuple or dtype.subdtype is not None:
+    if not isinstance(dtype, np.dtype) or dtype.subdtype is not None:
         damaged("not an array")
-    if any(type(length) is not int or length < 0 for length in shape):
-        damaged("an array has an impossible shape")
     rest = parts[3:]
-    size = math.prod(shape)
+    size = _size(shape, flags)
     order: Any = "F" if flags & _FORTRAN else "C"
     array: npt.NDArray[Any]
-    if dtype.char == "O":
-        if len(rest) != size:
-            damaged("an array has a wrong number of items")
-        array = np.fromiter(rest, dtype=object, count=size).reshape(shape, order=order)
+    if dtype.hasobject and dtype.names is None:
+        damaged("an array of objects is written otherwise")
     elif dtype.hasobject:
         names = dtype.names or ()
         if len(rest) != len(names) or any(not isinstance(field, np.ndarray) for field in rest):
@@ -206,7 +217,116 @@ def _check_contents(array: npt.NDArray[Any]) -> None:
             damaged("a text holds something that is not a character")
 
 
-_array = node([np.ndarray], Node(0x46, _array_parts, build=_array_build, shared=True))
+_array = node([], Node(0x46, _array_parts, build=_array_build, shared=True))
+
+
+_MOST_AXES: Final = 32
+"""How many dimensions NumPy can fill with objects; beyond it leaves a broken array behind."""
+
+
+def _objects_parts(array: npt.NDArray[Any]) -> Sequence[Any]:
+    if array.dtype.metadata is not None:
+        raise Refused(array, "its dtype carries metadata")
+    if array.ndim > _MOST_AXES:
+        raise Refused(array, f"it has more than {_MOST_AXES} dimensions")
+    return [array.shape, _order(array)[1], *array.ravel("C").tolist()]
+
+
+def _fill_objects(made: Any, parts: list[Any]) -> None:
+    shape, flags = exactly(parts[:2], 2)
+    items = parts[2:]
+    if _size(shape, flags) != len(items) or len(shape) > _MOST_AXES:
+        damaged("an array has a wrong number of items")
+    # What pickle fills an array with: the one way to give it shape and order after it was made.
+    made.__setstate__((1, shape, np.dtype(object), bool(flags & _FORTRAN), items))
+    if flags & _READ_ONLY:
+        made.flags.writeable = False
+
+
+_objects = node(
+    [],
+    Node(
+        0x48,
+        _objects_parts,
+        empty=lambda: np.ndarray((0,), object),
+        fill=_fill_objects,
+        shared=True,
+    ),
+)
+
+# --- variable-width strings -----------------------------------------------------------------------
+
+_StringDType: Final[Any] = np.dtypes.StringDType
+_NA: Final = (type(None), str, type(pd.NA))
+
+
+def _string_parts(dtype: Any) -> Sequence[Any]:
+    if not hasattr(dtype, "na_object"):
+        return (dtype.coerce,)
+    return dtype.coerce, dtype.na_object
+
+
+def _string_build(parts: list[Any]) -> Any:
+    if not 1 <= len(parts) <= 2 or type(parts[0]) is not bool:
+        damaged("an unknown dtype")
+    if len(parts) == 1:
+        return _StringDType(coerce=parts[0])
+    missing = parts[1]
+    if type(missing) not in _NA and not (type(missing) is float and missing != missing):
+        damaged("an unknown dtype")
+    return _StringDType(coerce=parts[0], na_object=missing)
+
+
+_string = node(
+    [],
+    Node(
+        0x49,
+        _string_parts,
+        build=_string_build,
+        same=lambda a, b: a == b and repr(a) == repr(b) and a.coerce is b.coerce,
+    ),
+)
+
+
+def _texts_parts(array: npt.NDArray[Any]) -> Sequence[Any]:
+    return [array.dtype, array.shape, _order(array)[1], *array.ravel("C").tolist()]
+
+
+def _texts_build(parts: list[Any]) -> npt.NDArray[Any]:
+    dtype, shape, flags = exactly(parts[:3], 3)
+    items = parts[3:]
+    if type(dtype) is not _StringDType or _size(shape, flags) != len(items):
+        damaged("not an array of strings")
+    missing = type(dtype.na_object) if hasattr(dtype, "na_object") else str
+    if not {str, missing}.issuperset(map(type, items)) or any(
+        item == item for item in items if type(item) is float
+    ):
+        damaged("an array of strings holds something else")
+    cells = np.fromiter(items, dtype=object, count=len(items)).reshape(shape)
+    array: npt.NDArray[Any] = cells.astype(dtype, order="F" if flags & _FORTRAN else "C")
+    if flags & _READ_ONLY:
+        array.flags.writeable = False
+    return array
+
+
+def _texts_same(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> bool:
+    if a.shape != b.shape or _order(a) != _order(b):
+        return False
+    # A missing value is one object within a dtype, or a NaN.
+    return all(
+        x is y or (type(x) is type(y) and (x == y if type(x) is str else x != x))
+        for x, y in zip(a.ravel().tolist(), b.ravel().tolist(), strict=True)
+    )
+
+
+_texts = node([], Node(0x4A, _texts_parts, build=_texts_build, shared=True, same=_texts_same))
+
+
+def _array_kind(array: npt.NDArray[Any]) -> Kind:
+    return {"O": _objects, "T": _texts}.get(array.dtype.char, _array)
+
+
+KINDS[np.ndarray] = _array_kind
 
 # --- scalars ------------------------------------------------------------------------------------
 

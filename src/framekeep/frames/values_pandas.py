@@ -1,4 +1,4 @@
-"""Kinds of the exact value encoding for pandas scalars and offsets, nested pandas objects, Arrow scalars."""
+"""Kinds of the exact value encoding for pandas scalars and offsets, and nested pandas objects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from pandas.api.extensions import ExtensionArray
 
 from framekeep.errors import SessionDamagedError
@@ -24,6 +23,7 @@ from framekeep.frames.values_kinds import (
     leaf,
     node,
 )
+from framekeep.frames.values_masked import calendar_build, calendar_parts
 from framekeep.frames.values_reader import Reader
 from framekeep.frames.values_writer import Writer
 
@@ -169,19 +169,15 @@ OFFSETS: Final[dict[str, Any]] = {
 _OFFSET_NAMES: Final = {each: each.__name__ for each in OFFSETS.values()}
 
 
-def _mask(calendar: Any) -> tuple[Any, ...]:
-    return tuple(calendar.weekmask.tolist()), tuple(calendar.holidays)
-
-
 def _offset_parts(value: Any) -> tuple[Any, ...]:
     kwds = {name: value.kwds[name] for name in sorted(value.kwds)}
     calendar = kwds.pop("calendar", None)
     # A ready-made calendar may say something else than the mask beside it, and then it is what counts.
-    usual = calendar is None or _mask(calendar) == _mask(
+    usual = calendar is None or calendar_parts(calendar) == calendar_parts(
         np.busdaycalendar(kwds["weekmask"], list(kwds["holidays"] or ()))
     )
     name = _OFFSET_NAMES[type(value)]
-    return name, value.n, value.normalize, kwds, None if usual else _mask(calendar)
+    return name, value.n, value.normalize, kwds, None if usual else calendar_parts(calendar)
 
 
 def _offset_build(parts: list[Any]) -> Any:
@@ -194,40 +190,19 @@ def _offset_build(parts: list[Any]) -> Any:
     if normalize:
         arguments["normalize"] = True
     if calendar is not None:
-        days, holidays = exactly(list(calendar), 2)
-        arguments["calendar"] = np.busdaycalendar(list(days), list(holidays))
+        arguments["calendar"] = calendar_build(list(calendar))
     return OFFSETS[name](n, **arguments)
 
 
-def _offset_same(a: Any, b: Any) -> bool:
+def offset_same(a: Any, b: Any) -> bool:
     if a != b or _offset_parts(a) != _offset_parts(b) or a.freqstr != b.freqstr:
         return False
     one, two = a.kwds.get("calendar"), b.kwds.get("calendar")
-    return one is two if one is None or two is None else _mask(one) == _mask(two)
+    return one is two if one is None or two is None else calendar_parts(one) == calendar_parts(two)
 
 
-node(list(OFFSETS.values()), Node(0x56, _offset_parts, build=_offset_build, same=_offset_same))
+node(list(OFFSETS.values()), Node(0x56, _offset_parts, build=_offset_build, same=offset_same))
 
-
-def _weekday_family(value: object) -> Kind | None:
-    if type(value).__name__ == "weekday" and type(value).__module__.startswith("dateutil."):
-        return _weekday
-    return None
-
-
-def _weekday_build(parts: list[Any]) -> Any:
-    try:
-        from dateutil.relativedelta import weekday
-    except ImportError:
-        damaged("it needs the package python-dateutil, which is not installed")
-    day, n = exactly(parts, 2)
-    if type(day) is not int or not isinstance(n, int | None):
-        damaged("not a weekday")
-    return weekday(day, n)
-
-
-_weekday = node([], Node(0x59, lambda v: (v.weekday, v.n), build=_weekday_build, same=lambda a, b: a == b))
-FAMILIES.append(_weekday_family)
 
 # --- nested pandas objects ----------------------------------------------------------------------
 
@@ -292,58 +267,3 @@ def _nested_family(value: object) -> Kind | None:
 
 
 FAMILIES.append(_nested_family)
-
-# --- Arrow scalars ------------------------------------------------------------------------------
-
-
-def _write_arrow(w: Writer, value: Any) -> None:
-    try:
-        sink = pa.BufferOutputStream()
-        batch = pa.record_batch([pa.repeat(value, 1)], names=[""])
-        with pa.ipc.new_stream(sink, batch.schema) as stream:
-            stream.write_batch(batch)
-        data = sink.getvalue().to_pybytes()
-        again = _arrow_scalar(data)
-        # Arrow holds NaN different from itself; the text tells it from a number.
-        exact = type(again) is type(value) and again.type.equals(value.type, check_metadata=True)
-        exact = exact and (value.equals(again) or repr(value.as_py()) == repr(again.as_py()))
-    except Exception as error:
-        raise Refused(value, "Arrow cannot write it") from error
-    if not exact:
-        raise Refused(value, "Arrow gives back something else")
-    w.out.append(0x58)
-    w.block(data)
-
-
-def _arrow_scalar(data: bytes) -> Any:
-    try:
-        with pa.ipc.open_stream(pa.py_buffer(data)) as stream:
-            if len(stream.schema) != 1 or _holds_extension(stream.schema.field(0).type):
-                damaged("not an Arrow scalar")
-            batch = stream.read_next_batch()
-    except MemoryError:  # a forged length, for the batch has one row
-        damaged("not an Arrow scalar")
-    batch.validate(full=True)
-    if batch.num_rows != 1:
-        damaged("not an Arrow scalar")
-    return batch.column(0)[0]
-
-
-def _holds_extension(type_: Any) -> bool:
-    """Tell whether reading the type may run code that the application registered with Arrow."""
-    if isinstance(type_, pa.BaseExtensionType):
-        return True
-    inner = [type_.field(i).type for i in range(type_.num_fields)]
-    if pa.types.is_dictionary(type_):
-        inner += [type_.value_type]
-    return any(_holds_extension(each) for each in inner)
-
-
-_arrow = leaf([], _write_arrow, {0x58: lambda r: _arrow_scalar(bytes(r.block()))})
-
-
-def _arrow_family(value: object) -> Kind | None:
-    return _arrow if isinstance(value, pa.Scalar) else None
-
-
-FAMILIES.append(_arrow_family)

@@ -1,7 +1,8 @@
 """Kinds of the exact value encoding for dates, times and time zones.
 
-Zones of pytz and dateutil are recognised when those packages are installed, and are rebuilt by name
-from the zone data of the reading machine; a zone that is not known there is an error, never another zone.
+Zones of pytz are recognised when it is installed; those of dateutil have a module of their own. A zone is
+rebuilt by name from the zone data of the reading machine; one that is not known there is an error, never
+another zone.
 """
 
 from __future__ import annotations
@@ -176,93 +177,3 @@ def _pytz_family(value: object) -> Kind | None:
 
 
 FAMILIES.append(_pytz_family)
-
-# --- dateutil -----------------------------------------------------------------------------------
-
-
-def _dateutil() -> Any:
-    try:
-        import dateutil.tz
-    except ImportError:
-        damaged("it needs the package python-dateutil, which is not installed")
-    return dateutil.tz
-
-
-_dateutil_utc = leaf([], lambda w, _: w.out.append(0x3A), {0x3A: lambda _: _dateutil().tzutc()})
-
-
-def _tzoffset_same(a: Any, b: Any) -> bool:
-    return bool((a._name, a._offset) == (b._name, b._offset))
-
-
-def _tzoffset_build(parts: list[Any]) -> Any:
-    name, offset = exactly(parts, 2)
-    if not isinstance(name, str | None) or type(offset) is not dt.timedelta:
-        damaged("not an offset from UTC")
-    return _dateutil().tzoffset(name, offset)
-
-
-_dateutil_offset = node(
-    [],
-    Node(
-        0x3B,
-        lambda v: (v._name, v._offset),
-        build=_tzoffset_build,
-        same=_tzoffset_same,
-    ),
-)
-
-
-def _local_parts(value: Any) -> tuple[Any, ...]:
-    return value._std_offset, value._dst_offset, value._tznames
-
-
-def _local_build(parts: list[Any]) -> Any:
-    zone = _dateutil().tzlocal()
-    if _local_parts(zone) != tuple(parts):
-        damaged("it uses the local time zone of a machine in another zone")
-    return zone
-
-
-_dateutil_local = node([], Node(0x3C, _local_parts, build=_local_build, same=lambda a, b: a == b))
-
-
-def _tzfile_parts(value: Any) -> tuple[Any, ...]:
-    name = getattr(value, "_key", None) or str(value._filename)
-    tz = _dateutil()
-    for root in getattr(tz, "TZPATH", None) or tz.TZPATHS:  # the name of this changed in dateutil 4
-        prefix = root.rstrip("/") + "/"
-        if name.startswith(prefix):
-            return (name[len(prefix) :],)
-    return (name,)
-
-
-def _tzfile_build(parts: list[Any]) -> Any:
-    tz = _dateutil()
-    zone = tz.gettz(zone_name(*exactly(parts, 1)))
-    if type(zone) is not tz.tzfile:
-        damaged("it uses a time zone that is not known here")
-    return zone
-
-
-def _tzfile_same(a: Any, b: Any) -> bool:
-    return bool(a == b and a._filename == b._filename and repr(a) == repr(b))
-
-
-_dateutil_file = node([], Node(0x3D, _tzfile_parts, build=_tzfile_build, same=_tzfile_same))
-
-
-def _dateutil_family(value: object) -> Kind | None:
-    if "dateutil.tz" not in sys.modules or not isinstance(value, dt.tzinfo):
-        return None
-    tz = _dateutil()
-    kinds: dict[type, Kind] = {
-        tz.tzutc: _dateutil_utc,
-        tz.tzoffset: _dateutil_offset,
-        tz.tzlocal: _dateutil_local,
-        tz.tzfile: _dateutil_file,
-    }
-    return kinds.get(type(value))
-
-
-FAMILIES.append(_dateutil_family)
