@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -183,7 +184,7 @@ class SessionBackend:
         labels = manifest.columns.tolist()
         dtypes = dict(zip(labels, manifest.dtypes, strict=True))
         return {
-            **session.metadata,
+            **deepcopy(session.metadata),
             "session_id": session_id,
             "filename": session.filename,
             "created_at": session.created_at,

@@ -59,6 +59,25 @@ class Step(Generic[T]):
     blobs: Mapping[Digest, bytes] = field(default_factory=dict)
 
 
+class _Decoded:
+    """The sessions of the last heads seen: a revision never names another state."""
+
+    def __init__(self, limit: int = 256) -> None:
+        self._limit = limit
+        self._sessions: dict[Revision, Session] = {}
+
+    def get(self, revision: Revision, decode: Callable[[], Session]) -> Session:
+        """Return the session of a revision, decoded if need be."""
+        session = self._sessions.get(revision)
+        if session is None:
+            # Each step is one of dict's own, so threads need no lock.
+            self._sessions[revision] = session = decode()
+            if len(self._sessions) > self._limit:
+                for oldest in list(self._sessions)[: self._limit // 2]:
+                    self._sessions.pop(oldest, None)
+        return session
+
+
 class Heads:
     """Reads and moves the heads of sessions on one engine. Thread-safe."""
 
@@ -81,6 +100,7 @@ class Heads:
         self._sleep = sleep
         self._jitter = jitter
         self._mutexes = Mutexes()
+        self._decoded = _Decoded()
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -95,7 +115,7 @@ class Heads:
             head = self.engine.load(name)
             if head is None:
                 raise not_found(session_id)
-            session = Session.decode(head.body)
+            session = self._decoded.get(head.revision, lambda: Session.decode(head.body))
         except SessionDamagedError as error:
             raise damaged(session_id, error) from error
         return Loaded(head.revision, session, session.ttl if head.ttl is None else head.ttl)

@@ -73,6 +73,15 @@ class FactTests(BackendTests):
         found = backend.get_metadata(session)
         assert (found["step"], found["tags"], found["ü"]) == (2, ["a", {"b": None}], 0.1)
 
+    def test_metadata_that_were_given_out_are_the_callers_own(
+        self, backend: SessionBackend, session: str
+    ) -> None:
+        given = {"tags": ["a"]}
+        backend.update_metadata(session, given)
+        given["tags"].append("mine")
+        backend.get_metadata(session)["tags"].append("mine too")
+        assert backend.get_metadata(session)["tags"] == ["a"]
+
     def test_metadata_change_neither_revision_nor_redo(self, backend: SessionBackend, session: str) -> None:
         backend.commit_dataframe(session, sample(9), "grow")
         backend.undo(session)
