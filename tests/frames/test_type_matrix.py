@@ -64,7 +64,7 @@ SECTIONS = {
         "Cells and labels of dtype object",
         "Alone, among the missing values, inside containers, and as labels.",
     ),
-    "rare": ("Rare cells", "Kept exactly or refused; never changed."),
+    "rare": ("Rare cells", "Alone, among the missing values, inside containers; some as labels."),
     "foreign": (
         "Refused",
         "What only running somebody's code could bring back, and what is no DataFrame.",

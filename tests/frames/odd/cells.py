@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytz
+from dateutil import relativedelta
 from odd.registry import add, add_column, labels, objects
 from pandas import offsets as o
 
@@ -320,12 +321,12 @@ def deep(kind: str, depth: int) -> pd.Series[Any]:
     return objects(cell)
 
 
-add_column("cell/list/cyclic", cyclic_list, "either")
-add_column("cell/dict/cyclic", cyclic_dict, "either")
-add_column("cell/ndarray_object/cyclic", cyclic_array, "either")
+add_column("cell/list/cyclic", cyclic_list)
+add_column("cell/dict/cyclic", cyclic_dict)
+add_column("cell/ndarray_object/cyclic", cyclic_array)
 for _kind in ("list", "tuple", "dict"):
     add_column(f"cell/{_kind}/100_deep", partial(deep, _kind, 100))
-    add_column(f"cell/{_kind}/5000_deep", partial(deep, _kind, 5000), "either")
+    add_column(f"cell/{_kind}/5000_deep", partial(deep, _kind, 5000))
 
 # --- what no stored bytes may bring back ---
 
@@ -399,8 +400,19 @@ class SeriesChild(pd.Series):  # type: ignore[type-arg]
     pass
 
 
+class OwnError(ValueError):
+    pass
+
+
 def module_function() -> None:
     """Stand for any function."""
+
+
+def raised(error: Exception) -> Exception:
+    try:
+        raise error
+    except Exception as caught:
+        return caught
 
 
 FOREIGN: dict[str, Callable[[], Any]] = {
@@ -432,6 +444,9 @@ FOREIGN: dict[str, Callable[[], Any]] = {
     "defaultdict_lambda": lambda: collections.defaultdict(lambda: 1),
     "memoryview": lambda: memoryview(b"ab"),
     "match": lambda: re.match("a", "a"),
+    "exception_raised": lambda: raised(ValueError("x")),
+    "exception_own": lambda: OwnError("x"),
+    "arrow_extension": lambda: pa.array([b"x" * 16], pa.uuid()),
 }
 for _name, _make in FOREIGN.items():
     add_column(f"foreign/{_name}/alone", partial(alone, _make), "refused")
@@ -439,15 +454,50 @@ for _name, _make in FOREIGN.items():
 add("foreign/enum/labels", partial(as_labels, FOREIGN["enum"]), "refused")
 add("foreign/str_subclass/labels", partial(as_labels, FOREIGN["str_subclass"]), "refused")
 add("foreign/namedtuple/labels", partial(as_labels, FOREIGN["namedtuple"]), "refused")
-EITHER: dict[str, Callable[[], Any]] = {
+RARE: dict[str, Callable[[], Any]] = {
     "masked_array": lambda: np.ma.array([1, 2], mask=[True, False]),
+    "masked_array_no_mask": lambda: np.ma.array([1.5, 2]),
+    "masked_array_hard": lambda: np.ma.array([1.5, 2], mask=[0, 1], hard_mask=True, fill_value=7),
+    "masked_array_object": lambda: np.ma.array(objects(1, "a").to_numpy(copy=True), mask=[0, 1]),
+    "masked_array_record": lambda: np.ma.array([(1, 2.5)], dtype="i4,f8", mask=[(True, False)]),
+    "masked": lambda: np.ma.masked,
     "arrow_array": lambda: pa.array([1, None]),
-    "exception": lambda: ValueError("x"),
+    "arrow_array_sliced": lambda: pa.array(["a", None, "b", "c"])[1:3],
+    "arrow_array_dictionary": lambda: pa.array(["a", None, "a"]).dictionary_encode(),
+    "arrow_array_nested": lambda: pa.array([{"a": [NAN, None]}, None]),
+    "arrow_chunked": lambda: pa.chunked_array([["a"], [], ["b", None]]),
+    "arrow_batch": lambda: pa.record_batch({"a": [1, None], "b": ["x", "y"]}),
+    "arrow_table": lambda: pa.Table.from_pandas(pd.DataFrame({"a": [1, 2]})),
     "arrow_type": lambda: pa.list_(pa.int8()),
+    "arrow_type_struct": lambda: pa.struct([pa.field("a", pa.int8(), False, {"k": "v"})]),
+    "arrow_field": lambda: pa.field("a", pa.timestamp("ms", "UTC"), nullable=False),
+    "arrow_schema": lambda: pa.schema([("a", pa.int8()), ("a", pa.string())], {"k": "v"}),
+    "exception": lambda: ValueError("x"),
+    "exception_os": lambda: FileNotFoundError(2, "none", "file"),
+    "exception_group": lambda: ExceptionGroup("g", [ValueError(1), KeyError("k")]),
     "busdaycalendar": lambda: np.busdaycalendar(weekmask="1110000"),
     "pandas_dtype": lambda: pd.CategoricalDtype(["a"], ordered=True),
+    "pandas_dtype_interval": lambda: pd.IntervalDtype("int64", "left"),
+    "pandas_dtype_period": lambda: pd.PeriodDtype("3D"),
+    "pandas_dtype_sparse": lambda: pd.SparseDtype("f8", 0.0),
+    "pandas_dtype_string": lambda: pd.StringDtype("python", na_value=pd.NA),
+    "pandas_dtype_zone": lambda: pd.DatetimeTZDtype("s", "Europe/Paris"),
+    "pandas_dtype_arrow": lambda: pd.ArrowDtype(pa.list_(pa.int8())),
+    "pandas_dtype_nullable": pd.Int8Dtype,
     "numpy_string_dtype": lambda: np.array(["a", "long text of some length"], dtype=np.dtypes.StringDType()),
-    "dateutil_range": lambda: dateutil.tz.tzstr("EST5EDT"),
+    "numpy_string_dtype_na": lambda: np.array(["a", pd.NA], dtype=np.dtypes.StringDType(na_object=pd.NA)),
+    "numpy_extension_array": lambda: pd.arrays.NumpyExtensionArray(np.array(["a", "b"])),
+    "dateutil_str": lambda: dateutil.tz.tzstr("EST5EDT"),
+    "dateutil_range": lambda: dateutil.tz.tzrange("EST", -18000, "EDT"),
+    "datetime_dateutil_str": lambda: dt.datetime(
+        2020, 7, 1, tzinfo=dateutil.tz.tzstr("EST5EDT,M3.2.0,M11.1.0")
+    ),
+    "relativedelta": lambda: relativedelta.relativedelta(months=14, day=3, weekday=relativedelta.MO(-1)),
 }
-for _name, _make in EITHER.items():
-    add_column(f"rare/{_name}/alone", partial(alone, _make), "either")
+for _name, _make in RARE.items():
+    add_column(f"rare/{_name}/alone", partial(alone, _make))
+    add_column(f"rare/{_name}/among_missing", partial(among_missing, _make))
+    add_column(f"rare/{_name}/nested", partial(nested, _make))
+RARE_LABELS = ("pandas_dtype", "pandas_dtype_zone", "arrow_type", "dateutil_str", "relativedelta")
+for _name in RARE_LABELS:
+    add(f"rare/{_name}/labels", partial(as_labels, RARE[_name]))
