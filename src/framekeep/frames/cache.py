@@ -6,14 +6,19 @@ bytes exceed the bound.
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from threading import Lock
-from typing import Any
+from typing import Any, Final
 
 from framekeep.names import Digest
 
 _OVERHEAD = 512
 """Bytes an entry costs beside its data: objects, key, links."""
+
+_lock: Final = Lock()
+"""One for all caches, so that a fork can wait until none is half changed: the child has them too."""
+os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 class Cache:
@@ -27,11 +32,10 @@ class Cache:
         self.limit = limit
         self.bytes = self.hits = self.misses = 0
         self._entries: OrderedDict[Digest, tuple[Any, int]] = OrderedDict()
-        self._lock = Lock()
 
     def get(self, key: Digest) -> Any | None:
         """Return the value, or None."""
-        with self._lock:
+        with _lock:
             entry = self._entries.get(key)
             if entry is None:
                 self.misses += 1
@@ -42,7 +46,7 @@ class Cache:
 
     def peek(self, key: Digest) -> Any | None:
         """Return the value, or None, without counting it as a use."""
-        with self._lock:
+        with _lock:
             entry = self._entries.get(key)
             return None if entry is None else entry[0]
 
@@ -51,18 +55,20 @@ class Cache:
         cost = nbytes + _OVERHEAD
         if cost > self.limit:
             return
-        with self._lock:
+        dropped = []  # freed after the lock is
+        with _lock:
             old = self._entries.pop(key, None)
             if old is not None:
+                dropped.append(old)
                 self.bytes -= old[1]
             self._entries[key] = (value, cost)
             self.bytes += cost
             while self.bytes > self.limit:
-                _, (_, freed) = self._entries.popitem(last=False)
-                self.bytes -= freed
+                dropped.append(self._entries.popitem(last=False)[1])
+                self.bytes -= dropped[-1][1]
 
     def clear(self) -> None:
         """Forget everything."""
-        with self._lock:
-            self._entries.clear()
-            self.bytes = 0
+        with _lock:
+            dropped, self._entries, self.bytes = self._entries, OrderedDict(), 0
+        dropped.clear()

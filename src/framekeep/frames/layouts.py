@@ -21,7 +21,15 @@ from framekeep.errors import SessionDamagedError, UnsupportedTypeError
 from framekeep.frames import values
 from framekeep.frames.borrow import borrowed
 from framekeep.frames.node import Ref, Track
-from framekeep.frames.writing import CHUNK_BYTES, CHUNK_ROWS, ChunkWriter, Piece, rows_per_chunk
+from framekeep.frames.writing import (
+    CHUNK_BYTES,
+    CHUNK_LIMIT,
+    CHUNK_ROWS,
+    TOO_LONG,
+    ChunkWriter,
+    Piece,
+    rows_per_chunk,
+)
 from framekeep.names import Buffer
 
 NumpyArray = np.ndarray[Any, Any]
@@ -32,8 +40,6 @@ _TEXT_TYPES: Final[dict[str, tuple[Any, np.dtype[Any]]]] = {
     "binary": (pa.binary(), np.dtype("<i4")),
     "large_binary": (pa.large_binary(), np.dtype("<i8")),
 }
-_LIMIT: Final = (1 << 32) - 1
-"""Sizes and offsets within a chunk are unsigned 32-bit: a single cell must be smaller than 4 GiB."""
 _CELLS_SAMPLE: Final = 1024
 
 
@@ -96,10 +102,8 @@ def cut_text(data: pa.ChunkedArray | pa.Array, writer: ChunkWriter) -> Track | N
 
     def piece(start: int, end: int) -> Piece:
         first, last = int(offsets[start]), int(offsets[end])
-        if last - first > _LIMIT:
-            raise UnsupportedTypeError(
-                "A chunk of text would be 4 GiB or more: keep such large values outside of the frame."
-            )
+        if last - first > CHUNK_LIMIT:
+            raise UnsupportedTypeError(f"The frame has {TOO_LONG}", type_name=kind)
 
         def parts() -> list[Buffer]:
             ends = (offsets[start + 1 : end + 1] - offset_type.type(first)).astype("<u4")
@@ -128,10 +132,14 @@ def one_piece(data: pa.ChunkedArray | pa.Array) -> pa.Array | None:
 
 
 def _text_step(offsets: NumpyArray) -> int:
-    """Return rows a chunk so that the largest chunk is about CHUNK_BYTES, or 1,024 rows."""
+    """Return rows a chunk so that the largest chunk is about CHUNK_BYTES.
+
+    A few long cells make no more chunks than of 1,024 rows; for fewer rows, cells must be long on average.
+    """
     rows = len(offsets) - 1
     step = CHUNK_ROWS
-    while step > 1024:
+    least = min(1024, rows_per_chunk(4 + int(offsets[-1] - offsets[0]) / rows))
+    while step > least:
         marks = offsets[np.append(np.arange(0, rows, step), rows)]
         if int(np.diff(marks).max()) + 4 * step <= CHUNK_BYTES:
             break
@@ -246,8 +254,8 @@ class Filling(Protocol):
 
 
 class _Raw:
-    def __init__(self, track: Track, start: int, stop: int) -> None:
-        self._track, self._start, self._stop = track, start, stop
+    def __init__(self, track: Track, start: int, stop: int, own: bool) -> None:
+        self._track, self._start, self._stop, self._own = track, start, stop, own
         self._owner = np.empty(stop - start, dtype=np.dtype(track.dtype))
 
     def fill(self, first: int, ref: Ref, chunk: Buffer) -> None:
@@ -260,7 +268,7 @@ class _Raw:
         target[(low - self._start) * dtype.itemsize : (high - self._start) * dtype.itemsize] = source
 
     def array(self) -> NumpyArray:
-        return borrowed(self._owner)
+        return self._owner if self._own else borrowed(self._owner)
 
 
 class _Text:
@@ -341,9 +349,11 @@ class _Pieces:
 
 
 class _Cells(_Pieces):
-    def __init__(self, track: Track, start: int, stop: int, pickler: values.Pickler | None) -> None:
+    def __init__(
+        self, track: Track, start: int, stop: int, pickler: values.Pickler | None, own: bool
+    ) -> None:
         super().__init__(track, start, stop)
-        self._pickler = pickler
+        self._pickler, self._own = pickler, own
 
     def _decode(self, chunk: Buffer, rows: int) -> NumpyArray:
         return values.load_cells(bytes(chunk), rows, pickler=self._pickler)
@@ -351,8 +361,10 @@ class _Cells(_Pieces):
     def array(self) -> NumpyArray:
         pieces = self._pieces()
         if len(pieces) == 1:
-            return borrowed(np.ascontiguousarray(pieces[0]))
-        return borrowed(np.concatenate(pieces) if pieces else np.empty(0, dtype=object))
+            cells = np.ascontiguousarray(pieces[0])
+        else:
+            cells = np.concatenate(pieces) if pieces else np.empty(0, dtype=object)
+        return cells if self._own else borrowed(cells)
 
 
 class _Arrow(_Pieces):
@@ -383,17 +395,19 @@ def filling(
     *,
     kind: pa.DataType | None = None,
     pickler: values.Pickler | None = None,
+    own: bool = False,
 ) -> Filling:
     """Return the empty rows ``[start, stop)`` of ``track``, to be filled.
 
     Args:
+        own: give memory that may be written to, instead of borrowed memory.
         kind: the exact Arrow type, for the layout ``arrow``.
         pickler: opens signed pickles, for the layout ``cells``.
     """
     makers: dict[str, Callable[[], Filling]] = {
-        "raw": lambda: _Raw(track, start, stop),
+        "raw": lambda: _Raw(track, start, stop, own),
         "text": lambda: _Text(track, start, stop),
-        "cells": lambda: _Cells(track, start, stop, pickler),
+        "cells": lambda: _Cells(track, start, stop, pickler, own),
         "arrow": lambda: _Arrow(track, start, stop, kind),
     }
     maker = makers.get(track.layout)

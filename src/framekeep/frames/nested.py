@@ -17,7 +17,7 @@ from framekeep.frames.arrays import Encoding, Loader
 from framekeep.frames.envelope import Envelope
 from framekeep.frames.manifest import manifest_bytes, parse
 from framekeep.frames.node import Node
-from framekeep.frames.reading import Visit, read_jobs
+from framekeep.frames.reading import Visit, read_serially
 from framekeep.frames.writing import ChunkWriter
 from framekeep.names import Digest
 
@@ -103,7 +103,7 @@ def load_nested(data: bytes) -> object:
     def made(node: Node, *, axis: bool = False) -> Any:
         loader = Loader()
         build = (axes.build if axis else arrays.build)(node, loader)
-        read_jobs(read, loader.jobs)
+        read_serially(read, loader.jobs)  # cells are decoded by a task of the pool
         return build()
 
     index = made(parsed.index, axis=True)

@@ -28,14 +28,12 @@ def read_jobs(read: Reader, jobs: Sequence[Job]) -> None:
         BlobMissing: a chunk is not in the space.
         SessionDamagedError: a chunk is not what was written; ``where`` names its column.
     """
-    if not jobs:
-        return
     parts = [jobs]
     if sum(job.ref.nbytes for job in jobs) >= _PARALLEL_BYTES and len(jobs) > 1:
         parts = list(_shares(jobs, _THREADS))
-    others = [pool().submit(_read_share, read, part) for part in parts[1:]]
+    others = [pool().submit(read_serially, read, part) for part in parts[1:]]
     try:
-        _read_share(read, parts[0])
+        read_serially(read, parts[0])
     finally:
         errors = [future.exception() for future in others]
     for error in errors:
@@ -55,7 +53,11 @@ def _shares(jobs: Sequence[Job], count: int) -> Iterable[Sequence[Job]]:
     yield jobs[begin:]
 
 
-def _read_share(read: Reader, jobs: Sequence[Job]) -> None:
+def read_serially(read: Reader, jobs: Sequence[Job]) -> None:
+    """Do what ``read_jobs`` does, in this thread alone: for tasks of the pool, which must not wait for it."""
+    if not jobs:
+        return
+
     def visit(i: int, blob: memoryview) -> None:
         job = jobs[i]
         try:

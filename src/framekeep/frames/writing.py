@@ -1,7 +1,7 @@
 """From rows to chunks: cutting, naming, packing and staging.
 
-A *piece* is the recipe of one chunk: a function that gives its bytes as parts, without copying them when
-that can be helped. So a chunk that the space holds already costs one hashing pass over the caller's memory.
+A *piece* is the recipe of one chunk: a function that gives its bytes as parts. A chunk that the space holds
+already is copied and hashed, not packed.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Final, NamedTuple, TypeAlias
 
+import numpy as np
+
+from framekeep.errors import UnsupportedTypeError
 from framekeep.frames.envelope import Envelope
 from framekeep.frames.node import REF
 from framekeep.names import Buffer, Digest, checksum_of, digest_of
@@ -25,6 +28,10 @@ CHUNK_ROWS: Final = 65_536
 CHUNK_BYTES: Final = 1 << 20
 STAGE_BYTES: Final = 32 << 20
 """What may wait in memory before it is staged: bounds a create's memory and a writer's hold on the store."""
+
+CHUNK_LIMIT: Final = (1 << 32) - 1
+"""Sizes and offsets within a chunk are unsigned 32-bit."""
+TOO_LONG: Final = "cells so large that a chunk would be 4 GiB or more: keep such values outside of the frame."
 
 _PARALLEL_BYTES: Final = 4 << 20
 """Below this a column is hashed in the calling thread: handing it over costs more."""
@@ -55,12 +62,16 @@ def rows_per_chunk(row_bytes: float) -> int:
 
 
 @cache
-def _pool(pid: int) -> ThreadPoolExecutor:
-    # One pool a process: threads do not survive a fork, so the key is the process. The one thread beyond the
-    # cores waits for the disk.
+def pool() -> ThreadPoolExecutor:
+    """Return this process's pool for hashing, packing and decoding; its tasks never wait for each other."""
     _teach_malloc()
+    # The one thread beyond the cores waits for the disk.
     threads = min(8, os.cpu_count() or 1) + 1
     return ThreadPoolExecutor(max_workers=threads, thread_name_prefix="framekeep")
+
+
+# Threads do not survive a fork, and a process id can come again.
+os.register_at_fork(after_in_child=pool.cache_clear)
 
 
 def _teach_malloc() -> None:
@@ -69,12 +80,7 @@ def _teach_malloc() -> None:
     Freeing one large block raises its thresholds, as in any program that ever freed one. Until then each copy
     of a chunk is a fresh mapping: 2.7 GB/s measured for page faults, 25 GB/s after.
     """
-    bytearray(31 << 20)
-
-
-def pool() -> ThreadPoolExecutor:
-    """Return this process's pool for hashing, packing and decoding."""
-    return _pool(os.getpid())
+    np.empty(31 << 20, dtype=np.uint8)  # not touched, so it costs nothing
 
 
 @dataclass(slots=True)
@@ -120,18 +126,16 @@ class ChunkWriter:
         return name
 
     def _make(self, piece: Piece) -> tuple[bytes, Digest, bytes | None]:
+        # Our own copy, also of what is present already: a caller that writes to its frame meanwhile changes
+        # what is stored, but cannot make it disagree with its name or its checksum.
         parts = piece.parts()
-        if self.present:
-            name = digest_of(*parts)
-            if name in self.present:
-                size = sum(len(part) for part in parts)
-                return REF.pack(name, checksum_of(*parts), size, piece.aux), name, None
-        # From here on the chunk is our own copy: a caller that writes to its frame meanwhile changes what is
-        # stored, but cannot make it disagree with its name.
         data = bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+        if len(data) > CHUNK_LIMIT:
+            raise UnsupportedTypeError(f"The frame has {TOO_LONG}", type_name=f"chunk of {len(data)} bytes")
         name = digest_of(data)
         ref = REF.pack(name, checksum_of(data), len(data), piece.aux)
-        return ref, name, self.envelope.pack(data, integers=piece.integers)
+        blob = None if name in self.present else self.envelope.pack(data, integers=piece.integers)
+        return ref, name, blob
 
     def _done(self, ref: bytes, name: Digest, blob: bytes | None) -> bytes:
         if blob is not None and name not in self._named:
