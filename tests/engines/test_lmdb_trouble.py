@@ -101,6 +101,33 @@ def test_full_disk_is_full_and_loses_nothing(small_disk: Path, run: Callable[...
     assert run(f"{PREAMBLE}{FILL}\nfill(LmdbEngine(sys.argv[1]))", small_disk / "store") == FILLED
 
 
+def test_store_opened_on_a_full_disk_is_an_error_and_not_a_crash(
+    small_disk: Path, run: Callable[..., str]
+) -> None:
+    program = f"""{PREAMBLE}
+directory = sys.argv[1]
+engine = LmdbEngine(directory)
+engine.commit(A, Change(None, new_revision(), b""))
+engine.close()
+for name in os.listdir(directory):
+    if name not in ("framekeep.mdb", "framekeep.lock"):
+        os.unlink(os.path.join(directory, name))
+with open(os.path.join(directory, "..", "fill"), "wb", 0) as fill:
+    try:
+        while True:
+            fill.write(bytes(4096))
+    except OSError:
+        pass
+    try:
+        LmdbEngine(directory)
+    except StorageError as e:
+        print(type(e).__name__)
+    fill.truncate(0)
+print(LmdbEngine(directory).load(A) is not None)
+"""
+    assert run(program, small_disk / "store") == "StorageFullError\nTrue\n"
+
+
 def test_full_disk_fails_no_touch(directory: Path, run: Callable[..., str]) -> None:
     program = f"""{PREAMBLE}
 from framekeep.testing import ManualClock

@@ -51,6 +51,7 @@ FORK_SECONDS = 30.0
 SETTLE_SECONDS = 0.05
 
 _MODE = 0o600  # what a session holds is its user's, not every account's on the machine
+_LOCK_BYTES = MAX_READERS * 64 + pages.PAGE_SIZE
 _GROW_AHEAD = 1 << 20
 _POLL_SECONDS = 0.005
 
@@ -378,21 +379,36 @@ class Store:
         sync = _boot_id() is None  # nothing tells a restart here, so it has to be durable
         return self._open_env(str(self._touched_path()), self._touched_map_size, sync=sync, max_dbs=0)
 
-    def _drop_useless_touched(self) -> None:
-        """Remove files of touched expiries that are of another boot or unreadable.
+    def _drop_touched_of_other_boots(self) -> None:
+        mine = self._touched_path().name
+        for other in self.directory.glob(TOUCHED_FILE.format(boot="*") + "*"):
+            if not other.name.startswith(mine):
+                other.unlink(missing_ok=True)
 
-        They hold nothing that may not be lost; but two processes must not have different ones, so the caller
+    def _drop_unreadable_touched(self) -> None:
+        """Remove the file of touched expiries when it is none.
+
+        It holds nothing that may not be lost; but two processes must not have different ones, so the caller
         has the directory for himself.
         """
         path = self._touched_path()
-        for other in self.directory.glob(TOUCHED_FILE.format(boot="*") + "*"):
-            if not other.name.startswith(path.name):
-                other.unlink(missing_ok=True)
         try:
             pages.refuse_short_file(str(path))
             self._open_touched().close()
         except (lmdb.InvalidError, lmdb.VersionMismatchError, lmdb.CorruptedError, StorageError):
             path.unlink(missing_ok=True)
+
+    def _reserve_lock_files(self) -> None:
+        """Give LMDB's lock files all their pages; the caller has the directory for himself.
+
+        They are written through a map: on a full disk a page that is missing kills the process.
+        """
+        for path in (self.path, str(self._touched_path())):
+            fd = os.open(path + "-lock", os.O_RDWR | os.O_CREAT, _MODE)
+            try:
+                os.posix_fallocate(fd, 0, _LOCK_BYTES)
+            finally:
+                os.close(fd)
 
     def _enter_directory(self) -> None:
         """Take the directory's lock as one user of many; the first one makes what is missing.
@@ -404,9 +420,11 @@ class Store:
         here = _pid_namespace()
         if self._locked(fcntl.LOCK_EX):
             os.pwrite(self._lock_fd, here, 0)
+            self._drop_touched_of_other_boots()
+            self._reserve_lock_files()
             if not os.path.exists(self.path):
                 self._make_file()
-            self._drop_useless_touched()
+            self._drop_unreadable_touched()
         deadline = time.monotonic() + BUSY_SECONDS
         while not self._locked(fcntl.LOCK_SH):
             if time.monotonic() > deadline:
