@@ -464,3 +464,15 @@ def test_the_smallest_difference_is_stored(column: str, value: object) -> None:
     space.blobs.update(encoded.blobs)
     assert encoded.manifest.digest != manifest.digest
     assert_identical(space.give(encoded.manifest), changed)
+
+
+def test_a_copy_of_what_is_not_cached_can_be_written_in_place_and_fills_no_cache() -> None:
+    space, codec = Space(), FrameCodec()
+    manifest = space.keep(odd_numbers())
+    df = codec.decode(space.read, manifest, copy=True)
+    assert_identical(df, odd_numbers())
+    for name in ("f", "m"):
+        df[name].array[0] = 5  # the raw arrays are the caller's own
+    assert codec.cache_info()["bytes"] < 20_000
+    assert_identical(codec.decode(space.read, manifest), odd_numbers())
+    assert_identical(codec.decode(space.read, manifest, copy=True), odd_numbers())

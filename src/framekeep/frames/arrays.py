@@ -76,16 +76,18 @@ class Loader:
 
     Attributes:
         pickler: opens signed pickles in object cells; None refuses them by name.
+        own: whether arrays may be written to by whoever gets them; else their memory is borrowed.
         jobs: what to read before the builders run.
     """
 
     pickler: values.Pickler | None = None
+    own: bool = False
     jobs: list[Job] = field(default_factory=list)
     where: str = ""
 
     def track(self, track: Track, start: int, stop: int, kind: pa.DataType | None = None) -> Filling:
         """Ask for rows ``[start, stop)`` of a track."""
-        target = filling(track, start, stop, kind=kind, pickler=self.pickler)
+        target = filling(track, start, stop, kind=kind, pickler=self.pickler, own=self.own)
         first = start // track.step
         last = -(-stop // track.step) if stop > start else first
         if track.rows == 0:
@@ -411,7 +413,7 @@ def _build_string(node: Node, load: Loader, start: int, stop: int) -> Build:
             cells = filled.to_numpy(zero_copy_only=False)
             if filled.null_count:
                 cells[filled.is_null().to_numpy(zero_copy_only=False)] = missing
-            filled = borrowed(cells)
+            filled = cells if load.own else borrowed(cells)
         return cls._simple_new(filled, dtype)
 
     return of_arrow if node.params["storage"] == "pyarrow" else of_objects

@@ -264,13 +264,19 @@ for _holder in (pd.DataFrame(), pd.Series([], dtype="f8")):
 
 
 def assemble(
-    columns: Sequence[Any], index: pd.Index, labels: pd.Index, *, copy: bool = False
+    columns: Sequence[Any],
+    index: pd.Index,
+    labels: pd.Index,
+    *,
+    copy: bool = False,
+    own: bool = False,
 ) -> pd.DataFrame:
     """Return a frame over borrowed arrays, each copied by pandas when it is first written to.
 
     Args:
         columns: 1-D arrays of ``len(index)``, in the order of ``labels``.
         copy: True: copy them all now, into one block a dtype.
+        own: True: they are not borrowed but the frame's own.
     """
     if copy or len(columns) > _WIDE:
         gathered: pd.DataFrame = _frame_of(list(_gathered(columns)), index=index, columns=labels)
@@ -280,10 +286,11 @@ def assemble(
         for i, values in enumerate(columns)
     ]
     frame: Any = _frame_of(blocks, index=index, columns=labels)
-    for block in frame._mgr.blocks:
-        block.refs.add_reference(_PIN)
-    borrowing: pd.DataFrame = frame
-    return borrowing
+    if not own:
+        for block in frame._mgr.blocks:
+            block.refs.add_reference(_PIN)
+    made: pd.DataFrame = frame
+    return made
 
 
 def _gathered(columns: Sequence[Any]) -> Iterator[tuple[Any, np.ndarray[Any, Any]]]:

@@ -300,13 +300,20 @@ class FrameCodec:
         self._run(read, loader)
         for i, build in builds.items():
             node = manifest.arrays[i]
-            try:
-                found[i] = build()
-            except DamagedError as error:
-                raise named(error, place(manifest.columns[i])) from error
+            found[i] = self._built(build, place(manifest.columns[i]))
             if whole and _shareable(node, found[i]):
                 self._cache.put(node.key, found[i], node.nbytes)
         return [lent(found[i]) for i in places]
+
+    def _own_columns(self, read: Reader, manifest: Manifest) -> list[Any]:
+        """Return all arrays, in memory of their own."""
+        loader = Loader(self._pickler, own=True)
+        builds: list[tuple[str, Callable[[], Any]]] = []
+        for label, node in zip(manifest.columns, manifest.arrays, strict=True):
+            loader.where = place(label)
+            builds.append((loader.where, self._guarded(loader, arrays.build, node, 0, manifest.rows)))
+        self._run(read, loader)
+        return [self._built(build, where) for where, build in builds]
 
     def _frame(
         self,
@@ -319,12 +326,17 @@ class FrameCodec:
         *,
         copy: bool = False,
     ) -> pd.DataFrame:
-        columns = self.columns(read, manifest, places, start, stop)
+        # What is not cached is read for this caller alone: caching it too would take the memory twice.
+        own = copy and all(self._cache.peek(manifest.arrays[i].key) is None for i in places)
+        if own:
+            columns = self._own_columns(read, manifest)
+        else:
+            columns = self.columns(read, manifest, places, start, stop)
         index = self._index(read, manifest, start, stop)
         if not axes.shareable(labels):
             fresh = self._labels(read, manifest.axis)
             labels = fresh if labels is manifest.columns else fresh[list(places)]
-        frame = assemble(columns, index, lent_index(labels), copy=copy)
+        frame = assemble(columns, index, lent_index(labels), copy=copy and not own, own=own)
         if manifest.attrs is not None:
             frame.attrs = arrays.undump(manifest.attrs, self._pickler)
         if manifest.unique_labels and len(set(places)) == len(places):
@@ -361,6 +373,10 @@ class FrameCodec:
 
     def _made(self, read: Reader, loader: Loader, build: Callable[[], Any], where: str) -> Any:
         self._run(read, loader)
+        return self._built(build, where)
+
+    @staticmethod
+    def _built(build: Callable[[], Any], where: str) -> Any:
         try:
             return build()
         except DamagedError as error:
