@@ -237,14 +237,18 @@ class SessionDamagedError(DamagedError):
     Attributes:
         session_id: the session.
         where: the column, index or record that is damaged.
+        digest: the name of the damaged chunk, if it is one.
     """
 
     code = "session_damaged"
 
-    def __init__(self, message: str, *, session_id: str = "", where: str = "") -> None:
+    def __init__(
+        self, message: str, *, session_id: str = "", where: str = "", digest: bytes | None = None
+    ) -> None:
         super().__init__(message)
         self.session_id = session_id
         self.where = where
+        self.digest = digest
 
 
 class StoreDamagedError(DamagedError):

@@ -301,6 +301,13 @@ HOSTILE = {
     "Arrow type that is none": b"\x01\x60\x04\xff\xff\xff\xff",
     "Arrow type of an extension": forged(0x60, pa.schema([pa.field("", pa.uuid())])),
     "Arrow schema of an extension": forged(0x62, pa.schema([pa.field("a", pa.list_(pa.uuid()))])),
+    "Arrow field whose name is not UTF-8": forged(0x61, pa.schema([pa.field("aXa", pa.int8())])).replace(
+        b"aXa", b"a\xffa"
+    ),
+    "Arrow type with a part whose name is not UTF-8": forged(
+        0x60, pa.schema([pa.field("", pa.list_(pa.field("aXa", pa.int8())))])
+    ).replace(b"aXa", b"a\xffa"),
+    "weekday beyond the week": node(0x59, 7, None),
     "Arrow type with a name": forged(0x60, pa.schema([pa.field("a", pa.int8())])),
     "Arrow field that is two": forged(0x61, pa.schema([pa.field("a", pa.int8())] * 2)),
     "Arrow table of lists": node(0x66, pa.schema([("a", pa.int8())]), [1]),

@@ -68,6 +68,24 @@ def test_check_tells_the_damaged_state_and_column(engine: MemoryEngine) -> None:
     assert damage.where == "current: column 'a'"
 
 
+@pytest.mark.parametrize("column", ["a", "b"])
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_damaged_state_is_mended_by_writing_its_data_again(
+    engine: MemoryEngine, column: str, lost: bool
+) -> None:
+    digest = digest_of_column(engine, column)
+    if lost:
+        del engine._spaces()[Space("session:s")].blobs[digest]
+    else:
+        flip(engine, digest)
+    backend = SessionBackend(engine, FrameCodec())
+    with pytest.raises(SessionDamagedError):
+        backend.get_dataframe("s")
+    backend.update_dataframe("s", frame(1.0))
+    pd.testing.assert_frame_equal(SessionBackend(engine, FrameCodec()).get_dataframe("s"), frame(1.0))
+    assert backend.check("s") == []
+
+
 def test_a_flipped_manifest_is_named(engine: MemoryEngine) -> None:
     backend = SessionBackend(engine, FrameCodec())
     flip(engine, backend._heads.load("s").session.timeline.current.frame)

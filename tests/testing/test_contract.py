@@ -276,14 +276,12 @@ class KeepsCallersBuffer(MemoryEngine):
             self._spaces()[space].blobs.update(change.blobs)  # type: ignore[arg-type]
 
 
-class RewritesPresent(MemoryEngine):
-    """Writes a present blob again."""
+class LeavesDamaged(MemoryEngine):
+    """Does not write a blob that is there already."""
 
     def stage(self, space: Space, blobs: Mapping[Digest, Buffer]) -> None:
         held = self._spaces().get(space, _Space()).blobs
-        for digest in blobs:
-            held.pop(digest, None)
-        super().stage(space, blobs)
+        super().stage(space, {digest: blob for digest, blob in blobs.items() if digest not in held})
 
 
 class LogSlicesFromTheEnd(MemoryEngine):
@@ -365,7 +363,7 @@ CAUGHT_BY = {
     ReadsInItsOwnOrder: "test_blobs_are_visited_in_the_order_asked",
     NamesOneMissing: "test_every_missing_blob_is_named",
     KeepsCallersBuffer: "test_callers_buffers_are_not_kept",
-    RewritesPresent: "test_present_blob_is_not_written_again",
+    LeavesDamaged: "test_present_blob_is_replaced",
     LogSlicesFromTheEnd: "test_log_can_be_read_in_slices",
     PrefixSpills: "test_one_name_starting_with_another_is_another_space",
     ClosedStaysOpen: "test_closed_engine_says_so",

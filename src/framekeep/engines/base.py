@@ -54,7 +54,7 @@ class Change:
         expected: the revision the space must have now; None: the space must not exist (or have expired).
         revision: the caller's fresh unique id for the next state.
         body: the next head; None deletes the space with all it holds.
-        blobs: new blobs; one already present is fine and is not written again.
+        blobs: new blobs; one that is there already is replaced, so that a damaged one can be mended.
         keep: None keeps every blob; else exactly these survive, and each of them must exist
             (in the space, staged or not, or in ``blobs``), or the commit raises BlobMissing and does nothing.
         log: entries to append.

@@ -66,14 +66,14 @@ class Step:
                 self.txn.put(records.due_key(new.expiry, key), b"", db=dbs[DUE])
 
     def put_blobs(self, prefix: bytes, blobs: Mapping[Digest, Buffer]) -> None:
-        """Write blobs; those present stay as they are."""
+        """Write blobs, in place of those that are there already."""
         cursor = self.txn.cursor(db=self.store.dbs[BLOBS])
-        cursor.putmulti(((prefix + digest, blob) for digest, blob in blobs.items()), overwrite=False)
+        cursor.putmulti(((prefix + digest, blob) for digest, blob in blobs.items()), overwrite=True)
 
     def keep(
         self, prefix: bytes, keep: frozenset[Digest], blobs: Mapping[Digest, Buffer]
     ) -> Mapping[Digest, Buffer]:
-        """Delete the space's blobs that are not in ``keep``; return what of it ``blobs`` has to add."""
+        """Delete the space's blobs that are not in ``keep``; return those of ``blobs`` that are."""
         present: set[bytes] = set()
         doomed: list[bytes] = []
         cursor, resident = self.txn.cursor(db=self.store.dbs[BLOBS]), Resident(self.store.real_path)
@@ -87,13 +87,12 @@ class Step:
                     present.add(digest)
                 else:
                     doomed.append(name)
-        wanted = keep - present
-        missing = [digest for digest in wanted if digest not in blobs]
+        missing = [digest for digest in keep - present if digest not in blobs]
         if missing:
             raise BlobMissing(missing)
         for name in doomed:
             self.txn.delete(name, db=self.store.dbs[BLOBS])
-        return {digest: blobs[digest] for digest in wanted}
+        return {digest: blob for digest, blob in blobs.items() if digest in keep}
 
     def free(self, key: bytes, expiry: float) -> None:
         """Delete a space with all it holds, or what was staged for it; ``expiry`` is its durable one."""

@@ -76,7 +76,7 @@ class MemoryEngine:
                     raise BlobMissing(missing)
                 kept = {d: b for d, b in held.blobs.items() if d in change.keep}
             for digest, blob in change.blobs.items():
-                if digest not in kept and (change.keep is None or digest in change.keep):
+                if change.keep is None or digest in change.keep:
                     kept[digest] = bytes(blob)
             held.blobs = kept
             held.revision, held.body = change.revision, bytes(change.body)
@@ -93,7 +93,7 @@ class MemoryEngine:
                 return
             held = self._for_writing(space, now)
             for digest, blob in blobs.items():
-                held.blobs.setdefault(digest, bytes(blob))
+                held.blobs[digest] = bytes(blob)
             if held.revision is None:
                 held.expiry = now + STAGED_SECONDS
             spaces[space] = held

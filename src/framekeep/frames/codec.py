@@ -87,6 +87,8 @@ class FrameCodec:
         self._limit = max_frame_bytes
         self._pickler = SignedPickler(pickle_key) if pickle_key is not None else None
         self._cache = Cache(cache_bytes)
+        self._spoiled: set[Digest] = set()
+        """Chunks found missing or damaged: written again when a frame has them, whatever is there."""
 
     # --- writing --------------------------------------------------------------------------------
 
@@ -115,11 +117,14 @@ class FrameCodec:
                 as far as the sizes are known without looking at every object.
         """
         data = as_frame(frame)
+        if self._spoiled:
+            present -= self._spoiled
         writer = ChunkWriter(self._envelope, present, stage)
         try:
             manifest = self._written(data, Encoding(writer, self._pickler), previous)
         finally:
             writer.settle()
+        self._spoiled -= writer.names()
         if axes.shareable(manifest.columns):  # else the caller can change what they say
             self._cache.put(manifest.digest, manifest, _manifest_cost(manifest))
         return Encoded(manifest, writer.blobs, writer.staged)
@@ -383,7 +388,15 @@ class FrameCodec:
             raise named(error, where) from error
 
     def _run(self, read: Reader, loader: Loader) -> None:
-        read_jobs(read, loader.jobs)
+        try:
+            read_jobs(read, loader.jobs)
+        except BlobMissing as error:
+            self._spoiled.update(Digest(digest) for digest in error.digests)
+            raise
+        except SessionDamagedError as error:
+            if error.digest is not None:
+                self._spoiled.add(Digest(error.digest))
+            raise
 
 
 def as_frame(frame: object) -> pd.DataFrame:

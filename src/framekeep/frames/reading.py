@@ -74,9 +74,14 @@ def checked(ref: Ref, blob: Buffer) -> Buffer:
     Raises:
         SessionDamagedError: if it is not the one that was written.
     """
-    chunk = expand(blob, ref.nbytes)
+    try:
+        chunk = expand(blob, ref.nbytes)
+    except SessionDamagedError as error:
+        raise SessionDamagedError(str(error), digest=ref.digest) from error
     if checksum_of(chunk) != ref.checksum:
-        raise SessionDamagedError(f"chunk {ref.digest.hex()} is damaged: its checksum does not match")
+        raise SessionDamagedError(
+            f"chunk {ref.digest.hex()} is damaged: its checksum does not match", digest=ref.digest
+        )
     return chunk
 
 
@@ -91,4 +96,5 @@ def verified(ref: Ref, blob: Buffer) -> str | None:
 
 def named(error: DamagedError, where: str) -> SessionDamagedError:
     """Return the error with the place it concerns."""
-    return SessionDamagedError(f"{where}: {error}", where=where)
+    digest = error.digest if isinstance(error, SessionDamagedError) else None
+    return SessionDamagedError(f"{where}: {error}", where=where, digest=digest)

@@ -16,14 +16,16 @@ from framekeep.frames.values_reader import Reader
 from framekeep.frames.values_writer import Writer
 
 
-def holds_extension(kind: Any) -> bool:
-    """Tell whether reading the type may run code that the application registered with Arrow."""
-    if isinstance(kind, pa.BaseExtensionType):
-        return True
-    inner = [kind.field(i).type for i in range(kind.num_fields)]
-    if pa.types.is_dictionary(kind):
-        inner += [kind.value_type]
-    return any(holds_extension(each) for each in inner)
+def _checked(fields: Iterable[Any]) -> None:
+    """Refuse fields that Arrow itself fails on later, and such that run what an application registered."""
+    for field in fields:
+        str(field.name)  # fails when it is not UTF-8
+        kind = field.type
+        if isinstance(kind, pa.BaseExtensionType):
+            damaged("an Arrow extension type")
+        _checked(kind.field(i) for i in range(kind.num_fields))
+        if pa.types.is_dictionary(kind):
+            _checked([pa.field("", kind.value_type)])
 
 
 # --- schemas --------------------------------------------------------------------------------------
@@ -34,8 +36,7 @@ def _read_schema(data: Any) -> Any:
         schema = pa.ipc.read_schema(pa.py_buffer(data))
     except MemoryError:  # a forged length
         damaged("not an Arrow schema")
-    if any(holds_extension(field.type) for field in schema):
-        damaged("an Arrow extension type")
+    _checked(schema)
     return schema
 
 
@@ -91,8 +92,7 @@ def _read_stream(data: Any) -> tuple[Any, list[Any]]:
     try:
         with pa.ipc.open_stream(pa.py_buffer(data)) as stream:
             schema = stream.schema
-            if any(holds_extension(field.type) for field in schema):
-                damaged("an Arrow extension type")
+            _checked(schema)
             batches = list(stream)
     except MemoryError:  # a forged length
         damaged("not an Arrow stream")

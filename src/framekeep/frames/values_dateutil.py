@@ -171,7 +171,7 @@ def _delta_class() -> Any:
 
 def _weekday_build(parts: list[Any]) -> Any:
     day, n = exactly(parts, 2)
-    if type(day) is not int or not isinstance(n, int | None):
+    if type(day) is not int or not 0 <= day <= 6 or not isinstance(n, int | None):
         damaged("not a weekday")
     return _relative().weekday(day, n)
 

@@ -38,7 +38,8 @@ def _parts(value: BaseException) -> tuple[Any, ...]:
     if value.__cause__ is not None or value.__context__ is not None or value.__suppress_context__:
         raise Refused(value, "it carries the exception that caused it")
     # An OSError keeps the names of files outside of its arguments; this is what pickle makes it from.
-    _, arguments, *state = value.__reduce__()
+    reduced: Any = value.__reduce__()
+    _, arguments, *state = reduced
     if any(state):
         raise Refused(value, "it carries attributes or notes")
     return type(value).__name__, arguments

@@ -152,6 +152,10 @@ class ChunkWriter:
             self._staging = pool().submit(self.stage, self.blobs)
             self.staged, self.blobs, self._waiting = True, {}, 0
 
+    def names(self) -> frozenset[Digest]:
+        """Return the names of all that was kept or staged."""
+        return frozenset(self._named)
+
     def settle(self) -> None:
         """Wait until what was handed to ``stage`` is stored; raise what it raised."""
         staging, self._staging = self._staging, None

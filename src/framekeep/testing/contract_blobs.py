@@ -92,12 +92,15 @@ class BlobContract(ContractBase):
         mine[:], staged[:] = b"gone", b"gone"
         assert self.contents([digest, other]) == [b"mine", b"mine"]
 
-    def test_present_blob_is_not_written_again(self) -> None:
+    def test_present_blob_is_replaced(self) -> None:
         digest = digest_of(b"held")
-        first = self.put(blobs={digest: b"held"})
-        self.put(expected=first, blobs={digest: b"other"})
-        self.engine.stage(A, {digest: b"third"})
-        assert self.contents([digest]) == [b"held"]
+        first = self.put(blobs={digest: b"damaged"})
+        second = self.put(expected=first, blobs={digest: b"mended"})
+        assert self.contents([digest]) == [b"mended"]
+        self.put(expected=second, blobs={digest: b"mended too"}, keep=frozenset([digest]))
+        assert self.contents([digest]) == [b"mended too"]
+        self.engine.stage(A, {digest: b"mended ahead"})
+        assert self.contents([digest]) == [b"mended ahead"]
 
     # --- keep -----------------------------------------------------------------------------------
 
