@@ -184,6 +184,19 @@ class DataManager:
         """Hand out the current frame in a ``with`` block and commit what was changed, as one version."""
         return self.backend.edit(session_id, summary, self._limit(max_versions))
 
+    def apply(
+        self,
+        session_id: str,
+        summary: str,
+        function: Callable[[pd.DataFrame], object],
+        max_versions: int | None = None,
+    ) -> int | None:
+        """Put ``function(frame)`` in the current frame's place, as one version (``pd.DataFrame.dropna``, say).
+
+        Return the version's id; None if nothing changed.
+        """
+        return self.backend.apply(session_id, summary, function, self._limit(max_versions))
+
     def commit_dataframe(
         self,
         session_id: str,

@@ -24,6 +24,8 @@ from framekeep.errors import (
     ConflictError,
     DataFrameTooLargeError,
     FramekeepError,
+    InvalidInputError,
+    InvalidMetadataError,
     LockTimeoutError,
     SessionNotFoundError,
     StorageUnavailableError,
@@ -401,3 +403,26 @@ def test_a_manager_takes_its_settings_from_the_environment(
 def test_what_is_no_settings_is_refused_with_the_way_to_say_it(settings: Any) -> None:
     with pytest.raises(ConfigurationError, match="Settings"):
         DataManager(settings)
+
+
+def test_apply_puts_what_a_function_makes_in_place(manager: DataManager) -> None:
+    session = manager.create_session(frame(5))
+    assert manager.apply(session, "even rows", lambda df: df[df["a"] % 2 == 0]) == 1
+    assert manager.get_dataframe(session)["a"].tolist() == [0, 2, 4]
+    assert manager.apply(session, "nothing", lambda df: df) is None
+    assert len(manager.undo_last_change(session)) == 5
+
+
+def test_apply_of_a_function_that_returns_nothing_is_refused(manager: DataManager) -> None:
+    session = manager.create_session(frame())
+    with pytest.raises(InvalidInputError, match="in-place"):
+        manager.apply(session, "forgot to return", lambda df: None)
+    assert manager.get_history(session) == []
+
+
+def test_metadata_beyond_a_mebibyte_are_refused(manager: DataManager) -> None:
+    session = manager.create_session(frame())
+    manager.update_metadata(session, {"half": "x" * 600_000})
+    with pytest.raises(InvalidMetadataError, match="1,048,576"):
+        manager.update_metadata(session, {"other half": "x" * 600_000})
+    assert "other half" not in manager.get_metadata(session)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from numbers import Real
@@ -24,6 +25,9 @@ RESERVED = frozenset(
     }
 )
 """Keys of ``get_metadata`` that Framekeep fills itself."""
+
+MAX_METADATA = 1 << 20
+"""Bytes of all metadata of a session, as JSON: they are part of its head, which every change writes anew."""
 
 MAX_DEPTH = 64
 MAX_BITS = 8192  # Python refuses to print much longer integers
@@ -78,6 +82,16 @@ def checked_metadata(metadata: object) -> dict[str, Any]:
     return {
         _checked_key(key, "metadata"): _checked_json(value, str(key), 1) for key, value in metadata.items()
     }
+
+
+def checked_size(metadata: Mapping[str, Any]) -> None:
+    """Raise InvalidMetadataError if a session's metadata are too large for its head."""
+    size = len(json.dumps(metadata))
+    if size > MAX_METADATA:
+        raise InvalidMetadataError(
+            f"The session's metadata would have {size:,} bytes as JSON; at most {MAX_METADATA:,} are kept. "
+            "Keep large values outside, or in a frame."
+        )
 
 
 def _checked_key(key: object, path: str) -> str:

@@ -254,6 +254,25 @@ class SessionBackend:
         limit = checked_count(max_versions, "number of versions")
         return Edit(self._heads, self._now, checked_id(session_id), summary, limit)
 
+    def apply(
+        self,
+        session_id: str,
+        action_summary: str,
+        function: Callable[[pd.DataFrame], object],
+        max_versions: int = 5,
+    ) -> int | None:
+        """Put what ``function`` makes of the current frame in its place, as one version; return its id.
+
+        None if nothing changed. The function gets a frame that it may change, and returns the next one.
+
+        Raises:
+            ConflictError: somebody else changed the data while the function ran.
+        """
+        step = self.edit(session_id, action_summary, max_versions)
+        with step as frame:
+            step.replace(function(frame))
+        return step.version_id
+
     def undo(self, session_id: str, *, expected_revision: Revision | None = None) -> dict[str, Any]:
         """Step back without loading a frame; return the version that is current now.
 

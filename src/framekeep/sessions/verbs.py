@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from framekeep.names import Digest
+from framekeep.sessions.arguments import checked_size
 from framekeep.sessions.head import Session
 from framekeep.sessions.heads import Step
 from framekeep.sessions.source import Source, named
@@ -117,7 +118,9 @@ def merge(metadata: Mapping[str, Any]) -> Callable[[Session, Source], Step[None]
     def transition(session: Session, _: Source) -> Step[None]:
         if not metadata:
             return Step(session, None)
-        return Step(replace(session, metadata={**session.metadata, **metadata}), None)
+        merged = {**session.metadata, **metadata}
+        checked_size(merged)
+        return Step(replace(session, metadata=merged), None)
 
     return transition
 
