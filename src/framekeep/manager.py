@@ -191,7 +191,7 @@ class DataManager:
         function: Callable[[pd.DataFrame], object],
         max_versions: int | None = None,
     ) -> int | None:
-        """Put ``function(frame)`` in the current frame's place, as one version (``pd.DataFrame.dropna``, say).
+        """Put ``function(frame)`` in the current frame's place, as one version (``pd.DataFrame.dropna``).
 
         Return the version's id; None if nothing changed.
         """
