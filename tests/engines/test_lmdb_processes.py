@@ -280,7 +280,7 @@ def test_child_forked_inside_a_read_is_told_so(engine: LmdbEngine) -> None:
 def test_engine_called_from_its_own_visit_says_so(engine: LmdbEngine) -> None:
     digest = digest_of(b"x")
     engine.commit(A, Change(None, new_revision(), b"", {digest: b"x"}))
-    with pytest.raises(RuntimeError, match="visit must not"):
+    with pytest.raises(RuntimeError, match="visit or signal handler must not"):
         engine.read(A, [digest], lambda i, buffer: engine.load(A))
     assert engine.load(A) is not None
 
@@ -288,12 +288,33 @@ def test_engine_called_from_its_own_visit_says_so(engine: LmdbEngine) -> None:
 def test_engine_closed_inside_its_own_visit_stays_open(engine: LmdbEngine, directory: Path) -> None:
     digest = digest_of(b"x")
     engine.commit(A, Change(None, new_revision(), b"", {digest: b"x"}))
-    with pytest.raises(RuntimeError, match="visit must not"):
+    with pytest.raises(RuntimeError, match="visit or signal handler must not"):
         engine.read(A, [digest], lambda i, buffer: engine.close())
     assert engine.load(A) is not None
     other = LmdbEngine(directory)  # shares the files, since LMDB forbids to open them twice in one process
     assert other._opened() is engine._opened()
     other.close()
+
+
+def test_engine_called_by_a_signal_handler_never_hangs(engine: LmdbEngine) -> None:
+    called: list[bool] = []
+
+    def handle(*_: object) -> None:
+        try:
+            engine.load(A)
+            called.append(True)
+        except RuntimeError:  # in the middle of a call
+            called.append(False)
+
+    before = signal.signal(signal.SIGVTALRM, handle)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0.0005, 0.0005)
+    try:
+        while len(called) < 500:
+            engine.load(A)
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+    assert set(called) == {True, False}
 
 
 def test_buffer_kept_by_a_visit_is_an_error_and_not_a_crash(engine: LmdbEngine) -> None:

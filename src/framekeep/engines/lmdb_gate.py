@@ -11,12 +11,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_INSIDE = "The engine was called from inside its own call: a visit or signal handler must not do that."
+
 
 class Gate:
     """Let threads in, or shut them out."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
+        self._changed = threading.Condition()  # a signal handler may run while this thread holds its lock
         self._inside: set[int] = set()
         self._shut = False
 
@@ -24,12 +26,13 @@ class Gate:
         """Go in; wait while the gate is shut.
 
         Raises:
-            RuntimeError: when this thread is inside already (an engine called from its own ``visit``).
+            RuntimeError: when this thread is inside already (an engine called from its own ``visit``, or
+                from a signal handler).
         """
         me = threading.get_ident()
         with self._changed:
             if me in self._inside:
-                raise RuntimeError("The engine was called from inside its own read: visit must not do that.")
+                raise RuntimeError(_INSIDE)
             while self._shut:
                 self._changed.wait()
             self._inside.add(me)
@@ -73,7 +76,7 @@ class Gate:
             RuntimeError: when this thread is inside.
         """
         if not self.shut():
-            raise RuntimeError("The engine was called from inside its own read: visit must not do that.")
+            raise RuntimeError(_INSIDE)
         try:
             yield
         finally:
