@@ -74,7 +74,7 @@ BY_CLASS: Mapping[str, _Meaning] = MappingProxyType(
         "EnvEncryptionError": (ForeignStoreError, _FOREIGN),
     }
 )
-"""By name, since older py-lmdb has fewer of them."""
+"""By name: not every py-lmdb has all of them."""
 
 BY_ERRNO: Mapping[int, _Meaning] = MappingProxyType(
     {
