@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -33,6 +34,8 @@ from framekeep.frames.writing import ChunkWriter, Stage, pool
 from framekeep.names import Digest, digest_of
 
 _PARALLEL_BYTES: Final = 4 << 20
+_MANY: Final = 4
+"""From so many large columns on, threads take a column each: less to hand over than with a chunk each."""
 
 
 class Damage(NamedTuple):
@@ -137,10 +140,7 @@ class FrameCodec:
             self._check_bytes(sum(node.nbytes if node else int(array.nbytes) for array, node in pairs))
         index = axes.encode(data.index, to.at("index"))
         axis = axes.encode(data.columns, to.at("column labels"))
-        nodes = tuple(
-            node or arrays.encode(array, to.at(place(label)))
-            for label, array, node in zip(data.columns, columns, known, strict=True)
-        )
+        nodes = self._nodes(data.columns, columns, known, to)
         attrs = to.at("attrs").dump(data.attrs) if data.attrs else None
         unique = not data.flags.allows_duplicate_labels
         size = index.nbytes + axis.nbytes + sum(node.nbytes for node in nodes)
@@ -149,6 +149,26 @@ class FrameCodec:
         # A deep copy: the memory of an Index may be an array that the caller goes on to change.
         labels = lent_index(data.columns.copy(deep=True))
         return Manifest(digest, len(data), labels, index, axis, nodes, attrs, unique)
+
+    def _nodes(
+        self, labels: pd.Index, columns: Sequence[Any], known: Sequence[Node | None], to: Encoding
+    ) -> tuple[Node, ...]:
+        """Return the node of each column, those that are not known written."""
+        todo = [(i, to.at(place(labels[i]))) for i, node in enumerate(known) if node is None]
+        made = list(known)
+        if len(todo) < _MANY or 8 * len(todo) * len(columns[0]) < 2 * _PARALLEL_BYTES:
+            for i, at in todo:
+                made[i] = arrays.encode(columns[i], at)
+        else:
+            to.writer.by_column = True
+            futures = [(i, pool().submit(arrays.encode, columns[i], at)) for i, at in todo]
+            try:
+                for i, future in futures:
+                    made[i] = future.result()
+            finally:
+                wait([future for _, future in futures if not future.cancel()])
+                to.writer.by_column = False
+        return tuple(node for node in made if node is not None)
 
     def _known(
         self,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
+from threading import Lock
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -91,6 +92,10 @@ class ChunkWriter:
         envelope: how chunks are packed.
         present: names the space holds already.
         stage: where blobs go when more than STAGE_BYTES wait; None keeps all in ``blobs``.
+
+    Attributes:
+        by_column: whether whole columns are under way in the pool's threads, so that each does all its own
+            work, staging too. Else the chunks of one column are.
     """
 
     envelope: Envelope
@@ -101,10 +106,13 @@ class ChunkWriter:
     _named: set[Digest] = field(default_factory=set)
     _waiting: int = 0
     _staging: Future[None] | None = None
+    by_column: bool = False
+    _lock: Lock = field(default_factory=Lock)
+    _stage_lock: Lock = field(default_factory=Lock)
 
     def write(self, pieces: Iterable[Piece], nbytes: int) -> bytes:
         """Return the packed references of the chunks made from ``pieces``, about ``nbytes`` bytes in all."""
-        if nbytes < _PARALLEL_BYTES:
+        if nbytes < _PARALLEL_BYTES or self.by_column:
             return b"".join(self._done(*self._make(piece)) for piece in pieces)
         executor, under_way, table = pool(), deque[Future[tuple[bytes, Digest, bytes | None]]](), []
         try:
@@ -138,19 +146,28 @@ class ChunkWriter:
         return ref, name, blob
 
     def _done(self, ref: bytes, name: Digest, blob: bytes | None) -> bytes:
-        if blob is not None and name not in self._named:
+        if blob is not None:
             self._keep(name, blob)
         return ref
 
     def _keep(self, name: Digest, blob: bytes) -> None:
-        self._named.add(name)
-        self.blobs[name] = blob
-        self._waiting += len(blob)
-        if self.stage is not None and self._waiting >= STAGE_BYTES:
-            # The disk works while the next chunks are hashed; one batch at a time bounds the memory.
-            self.settle()
-            self._staging = pool().submit(self.stage, self.blobs)
+        with self._lock:
+            if name in self._named:
+                return
+            self._named.add(name)
+            self.blobs[name] = blob
+            self._waiting += len(blob)
+            if self.stage is None or self._waiting < STAGE_BYTES:
+                return
+            batch = self.blobs
             self.staged, self.blobs, self._waiting = True, {}, 0
+        # The disk works while other chunks are hashed; one batch at a time bounds the memory.
+        if self.by_column:
+            with self._stage_lock:
+                self.stage(batch)
+        else:
+            self.settle()
+            self._staging = pool().submit(self.stage, batch)
 
     def names(self) -> frozenset[Digest]:
         """Return the names of all that was kept or staged."""
