@@ -407,6 +407,21 @@ def test_a_key_whose_hash_would_never_end_is_damage() -> None:
         load(b"\x01\x12\x02" + tuples + inner + b"\x00")
 
 
+@pytest.mark.parametrize(
+    ("value", "count"),
+    [
+        (pd.Index(["a", "b"]), b'["index",2'),
+        (pd.Index([1, 2]), b'["numpy",2'),
+        (pd.Index(["a", "b"]), b",2,65536"),
+    ],
+)
+def test_a_length_within_a_pandas_object_that_no_chunk_bears_out_is_damage(value: Any, count: bytes) -> None:
+    data = dump(value)
+    assert count in data
+    with pytest.raises(SessionDamagedError):
+        load(data.replace(count, count.replace(b"2", b"4", 1)))
+
+
 def test_a_newer_version_says_to_upgrade() -> None:
     with pytest.raises(NewerFormatError, match=r"version 2.*Upgrade"):
         load(b"\x02\x00")

@@ -76,6 +76,20 @@ def _unwrapped(array: Any) -> Any:
     return array.to_numpy() if isinstance(array, pd.arrays.NumpyExtensionArray) else array
 
 
+_AS_LONG: Final = ("index", "interval")
+"""Kinds whose children have a row for each of theirs."""
+
+
+def _check_rows(node: Node) -> None:
+    """Refuse rows that no chunk would fill: nothing but the cell itself says how many there are."""
+    if any(track.rows != node.rows for track in node.tracks):
+        raise SessionDamagedError("a pandas object in a cell has a part of another length")
+    for child in node.children:
+        if node.kind in _AS_LONG and child.rows != node.rows:
+            raise SessionDamagedError("a pandas object in a cell has a part of another length")
+        _check_rows(child)
+
+
 def load_nested(data: bytes) -> object:
     """Return the object that ``dump_nested`` took apart.
 
@@ -101,6 +115,7 @@ def load_nested(data: bytes) -> object:
             visit(i, chunks[digest])
 
     def made(node: Node, *, axis: bool = False) -> Any:
+        _check_rows(node)
         loader = Loader()
         build = (axes.build if axis else arrays.build)(node, loader)
         read_serially(read, loader.jobs)  # cells are decoded by a task of the pool
