@@ -80,14 +80,16 @@ _AS_LONG: Final = ("index", "interval")
 """Kinds whose children have a row for each of theirs."""
 
 
-def _check_rows(node: Node) -> None:
-    """Refuse rows that no chunk would fill: nothing but the cell itself says how many there are."""
-    if any(track.rows != node.rows for track in node.tracks):
-        raise SessionDamagedError("a pandas object in a cell has a part of another length")
+def _check_sizes(node: Node, most: int) -> None:
+    """Refuse rows that no chunk fills, and chunks above ``most`` bytes: only the cell vouches for them."""
+    for track in node.tracks:
+        # Chunks within a cell are not compressed, so none is larger than the cell.
+        if track.rows != node.rows or any(max(ref.nbytes, ref.aux) > most for ref in track.refs()):
+            raise SessionDamagedError("a pandas object in a cell has a part of another length")
     for child in node.children:
         if node.kind in _AS_LONG and child.rows != node.rows:
             raise SessionDamagedError("a pandas object in a cell has a part of another length")
-        _check_rows(child)
+        _check_sizes(child, most)
 
 
 def load_nested(data: bytes) -> object:
@@ -115,7 +117,7 @@ def load_nested(data: bytes) -> object:
             visit(i, chunks[digest])
 
     def made(node: Node, *, axis: bool = False) -> Any:
-        _check_rows(node)
+        _check_sizes(node, len(view))
         loader = Loader()
         build = (axes.build if axis else arrays.build)(node, loader)
         read_serially(read, loader.jobs)  # cells are decoded by a task of the pool
