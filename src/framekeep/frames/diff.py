@@ -9,9 +9,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from framekeep.errors import UnsupportedTypeError
 from framekeep.frames import values
+from framekeep.frames.borrow import arrow_of
 from framekeep.frames.manifest import Manifest
 from framekeep.frames.node import Node
 
@@ -101,7 +103,7 @@ def diff(a: Manifest, b: Manifest, columns: Columns, rows: Rows, *, samples: int
     taken: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]] | None = None
     if not same_index:
         before, after = rows(a), rows(b)
-        by_label = bool(before.is_unique and after.is_unique and not isinstance(before, pd.IntervalIndex))
+        by_label = _unique(before) and _unique(after) and not isinstance(before, pd.IntervalIndex)
         if by_label:
             where = _positions(before, after)
             kept = np.flatnonzero(where >= 0)
@@ -136,7 +138,7 @@ def diff(a: Manifest, b: Manifest, columns: Columns, rows: Rows, *, samples: int
 
 def _matched(a: pd.Index, b: pd.Index) -> tuple[list[tuple[int, int]], list[int], list[int]]:
     """Pair the columns of equal label (the k-th of a repeated one with the k-th), in the order of ``b``."""
-    free: defaultdict[bytes, list[int]] = defaultdict(list)
+    free: defaultdict[Hashable, list[int]] = defaultdict(list)
     for i, label in enumerate(a):
         free[_label_key(label)].append(i)
     for places in free.values():
@@ -151,9 +153,19 @@ def _matched(a: pd.Index, b: pd.Index) -> tuple[list[tuple[int, int]], list[int]
     return pairs, added, sorted(i for places in free.values() for i in places)
 
 
-def _label_key(label: object) -> bytes:
+def _label_key(label: Hashable) -> Hashable:
     # NaN is a label too, and equal to no NaN; its encoding is.
-    return values.dump(label, where="column labels")
+    try:
+        return values.dump(label, where="column labels")
+    except UnsupportedTypeError:  # a signed pickle
+        return label
+
+
+def _unique(index: pd.Index) -> bool:
+    try:
+        return bool(index.is_unique)
+    except (TypeError, ValueError):  # labels that have no hash
+        return False
 
 
 def _positions(before: pd.Index, after: pd.Index) -> np.ndarray[Any, Any]:
@@ -181,8 +193,8 @@ def _column(
     found: list[CellChange] = []
     count = 0
     if taken is not None:
-        x = columns(a, [i], 0, a.rows)[0].take(taken[0])
-        y = columns(b, [j], 0, b.rows)[0].take(taken[1])
+        x = _take(columns(a, [i], 0, a.rows)[0], taken[0])
+        y = _take(columns(b, [j], 0, b.rows)[0], taken[1])
         windows: Iterator[tuple[int, Any, Any]] = iter([(0, x, y)])
     else:
         windows = (
@@ -215,8 +227,22 @@ def _row_labels(
     return tuple(CellChange(index[at(cell.row)], cell.before, cell.after) for cell in found)
 
 
+def _take(array: Any, places: np.ndarray[Any, Any]) -> Any:
+    try:
+        return array.take(places)
+    except pa.ArrowNotImplementedError:  # views of strings and lists
+        return np.fromiter(_cells(array), dtype=object, count=len(array))[places]
+
+
 def _cell(array: Any, at: int) -> Any:
-    return array[int(at)]
+    try:
+        return array[int(at)]
+    except (OverflowError, ValueError):  # an instant outside of what Python can say
+        return arrow_of(array)[int(at)]
+
+
+def _cells(array: Any) -> Iterator[Any]:
+    return (_cell(array, at) for at in range(len(array)))
 
 
 def _windows(a: Node, b: Node, rows: int) -> Iterator[tuple[int, int]]:
@@ -253,16 +279,43 @@ def _differ(x: Any, y: Any) -> np.ndarray[Any, Any]:
         if x.dtype.kind in "fc":
             unequal &= ~((x != x) & (y != y))
         return unequal
-    if str(x.dtype) != "object" and str(y.dtype) != "object":
+    if _compares(x.dtype) and _compares(y.dtype):
         try:
             p, q = pd.Series(x, copy=False), pd.Series(y, copy=False)
-            missing = (p.isna() & q.isna()).to_numpy(dtype=bool)
-            equal = (p == q).fillna(False).to_numpy(dtype=bool)
+            alike = _true(p.isna() & q.isna()) | _true(p == q)
+            if x.dtype.kind in "fc" and y.dtype.kind in "fc":
+                alike |= _true(p != p) & _true(q != q)  # NaN that is not missing
         except (TypeError, ValueError, NotImplementedError, ArithmeticError, AttributeError):
             pass  # types that do not compare as arrays are compared cell by cell
         else:
-            return ~(equal | missing)
-    return np.fromiter((not _same(p, q) for p, q in zip(x, y, strict=True)), dtype=bool, count=len(x))
+            return ~_exactly(x, y, alike)
+    return np.fromiter(
+        (not _same(p, q) for p, q in zip(_cells(x), _cells(y), strict=True)), dtype=bool, count=len(x)
+    )
+
+
+def _compares(dtype: Any) -> bool:
+    """Whether pandas compares such arrays rightly: cells of objects and of Arrow lists it does not."""
+    return str(dtype) != "object" and not (
+        isinstance(dtype, pd.ArrowDtype) and pa.types.is_nested(dtype.pyarrow_dtype)
+    )
+
+
+def _true(found: Any) -> np.ndarray[Any, Any]:
+    true: np.ndarray[Any, Any] = found.fillna(False).to_numpy(dtype=bool)
+    return true
+
+
+def _exactly(x: Any, y: Any, alike: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return ``alike`` without large integers that equal a float only once they are rounded to one."""
+    if {x.dtype.kind, y.dtype.kind} not in ({"i", "f"}, {"u", "f"}):
+        return alike
+    floats = pd.Series(x if x.dtype.kind == "f" else y).astype("Float64").abs()
+    exact: np.ndarray[Any, Any] = alike.copy()
+    for at in np.flatnonzero(alike & _true(floats >= 2.0**24)):
+        p, q = x[int(at)], y[int(at)]
+        exact[at] = pd.isna(p) or getattr(p, "item", lambda p=p: p)() == getattr(q, "item", lambda q=q: q)()
+    return exact
 
 
 def _same(p: Any, q: Any) -> bool:
@@ -271,10 +324,12 @@ def _same(p: Any, q: Any) -> bool:
     if type(p) is type(q):
         try:
             return values.dump(p) == values.dump(q)
-        except UnsupportedTypeError:  # a signed pickle: equality is the best there is
-            return bool(p == q)
-    if np.ndim(p) or np.ndim(q) or isinstance(p, dict | set) or isinstance(q, dict | set):
+        except UnsupportedTypeError:
+            pass  # a signed pickle: equality is the best there is
+    elif pd.api.types.is_list_like(p) or pd.api.types.is_list_like(q):
         return False
-    if pd.isna(p) or pd.isna(q):
-        return bool(pd.isna(p) and pd.isna(q))
-    return bool(p == q)
+    try:
+        missing = pd.isna(p), pd.isna(q)
+        return all(missing) if any(missing) else bool(p == q)
+    except (TypeError, ValueError, ArithmeticError):  # what does not compare, a signalling NaN among it
+        return False

@@ -385,7 +385,9 @@ class _Arrow(_Pieces):
         return array
 
     def array(self) -> pa.ChunkedArray:
-        return pa.chunked_array(self._pieces(), type=self._kind)
+        # Not without any chunk: of a list_view of none pyarrow aborts the process in many functions.
+        pieces = self._pieces() or [pa.nulls(0, self._kind)]
+        return pa.chunked_array(pieces, type=self._kind)
 
 
 def filling(
