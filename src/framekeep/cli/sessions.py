@@ -8,10 +8,10 @@ import typer
 from rich.console import Console
 
 from framekeep.cli.run import SHARED_HELP, cell, described, instant, of, size, table
-from framekeep.errors import DamagedError, SessionDamagedError, SessionNotFoundError
+from framekeep.errors import DamagedError, SessionNotFoundError
 
 if TYPE_CHECKING:
-    from framekeep.manager import DataManager
+    pass
 
 _group = typer.Typer(no_args_is_help=True, help="List, show and delete sessions.")
 
@@ -119,33 +119,16 @@ def remove(
     for session in sessions:
         checked_id(session)  # a slip in the last one must not show when the others are gone
     removed: list[str] = []
-    damaged: list[str] = []
     unknown: list[str] = []
     with run.manager() as manager:
         for session in sessions:
-            try:
-                there = manager.delete_session(session)
-            except SessionDamagedError as error:
-                there = _discard(manager, session, error)
-                damaged.append(session)
-            (removed if there else unknown).append(session)
+            (removed if manager.delete_session(session) else unknown).append(session)
 
     def render(console: Console) -> None:
         for session in removed:
-            console.print(f"Deleted {session}{', which was damaged' if session in damaged else ''}.")
+            console.print(f"Deleted {session}.")
 
-    run.emit({"deleted": removed, "damaged": damaged, "not_found": unknown}, render)
+    run.emit({"deleted": removed, "not_found": unknown}, render)
     if unknown:
         run.note(f"Not there: {', '.join(unknown)}.")
         raise typer.Exit(4)
-
-
-def _discard(manager: DataManager, session: str, error: SessionDamagedError) -> bool:
-    """Delete a session whose head cannot be read; False when it is not there any more."""
-    from framekeep.engines.lmdb import LmdbEngine
-    from framekeep.names import space
-
-    engine = manager.backend.engine
-    if not isinstance(engine, LmdbEngine):
-        raise error
-    return engine.discard(space("session", session))

@@ -166,6 +166,10 @@ class Engine(Protocol):
         """Free at most ``limit`` expired spaces (and abandoned staged blobs); return how many spaces."""
         ...
 
+    def discard(self, space: Space) -> bool:
+        """Delete a space whatever its head holds: for one that is damaged. False when it is not there."""
+        ...
+
     def health(self) -> Health:
         """Probe the engine; never raises."""
         ...

@@ -398,16 +398,17 @@ class LmdbEngine:
                     step.free(key, inf)
 
     def discard(self, space: Space) -> bool:
-        """Delete a space whatever its state, its revision unseen: for one whose head is damaged.
-
-        Returns:
-            Whether there was one.
-        """
+        """Delete a space whatever its head holds: for one that is damaged. False when it is not there."""
         key, store = records.space_key(space), self._opened()
 
         def work() -> bool:
             with writing(store) as step:
-                there = step.txn.get(key, db=store.dbs[HEADS]) is not None
+                now = self._clock()
+                try:
+                    head = step.head(key)
+                    there = head is not None and step.expiry(key, head, now) > now
+                except SessionDamagedError:
+                    there = True
                 due = [d for d in step.txn.cursor(db=store.dbs[DUE]).iternext(values=False) if d[8:] == key]
                 step.free(key, records.unpack_time(due[0][:8]) if due else inf)
             return there

@@ -145,6 +145,12 @@ class MemoryEngine:
         """Return how many live spaces start with ``prefix``."""
         return sum(1 for _ in self.spaces(prefix))
 
+    def discard(self, space: Space) -> bool:
+        """Delete a space with all it holds; False when it is not there."""
+        with self._lock:
+            held = self._spaces().pop(space, None)
+            return held is not None and held.revision is not None and not _over(held, self._clock())
+
     def purge(self, prefix: str = "", limit: int = 1000) -> int:
         """Free at most ``limit`` expired spaces (and abandoned staged blobs); return how many spaces."""
         with self._lock:

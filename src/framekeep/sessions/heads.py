@@ -359,11 +359,14 @@ class Heads:
         )
 
     def delete(self, name: Space) -> bool:
-        """Delete a space with all it holds; False when it is not there (any more)."""
+        """Delete a space with all it holds, a damaged one too; False when it is not there (any more)."""
         deadline = self._monotonic() + self._patience
         with self._mutexes.of(name):
             while True:
-                head = self.engine.load(name)
+                try:
+                    head = self.engine.load(name)
+                except SessionDamagedError:
+                    return self.engine.discard(name)
                 if head is None:
                     return False
                 try:

@@ -6,7 +6,7 @@ import pytest
 
 from framekeep.engines.base import Change, Engine
 from framekeep.errors import BlobMissing, Conflict
-from framekeep.names import Space, new_revision, space
+from framekeep.names import Space, digest_of, new_revision, space
 from framekeep.testing.contract_base import A, B, ContractBase, blob
 
 
@@ -90,6 +90,17 @@ class HeadContract(ContractBase):
         self.engine.commit(A, change)
         self.engine.commit(A, change)
         assert self.engine.log(A) == [b"entry"]
+
+    def test_discarded_space_is_gone_with_all_it_held(self) -> None:
+        one = digest_of(b"one")
+        self.put(blobs={one: b"one"}, log=[b"entry"])
+        assert self.engine.discard(A)
+        assert not self.engine.discard(A)
+        assert self.engine.load(A) is None
+        assert self.engine.count() == 0
+        self.put()
+        assert self.engine.log(A) == []
+        assert not self.has(one)
 
     def test_deleted_space_is_gone_with_all_it_held(self) -> None:
         held = blob(b"held")

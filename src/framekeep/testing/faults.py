@@ -60,6 +60,10 @@ class Passing:
         """Pass on."""
         return self.inner.count(prefix)
 
+    def discard(self, space: Space) -> bool:
+        """Pass on."""
+        return self.inner.discard(space)
+
     def purge(self, prefix: str = "", limit: int = 1000) -> int:
         """Pass on."""
         return self.inner.purge(prefix, limit)
@@ -155,6 +159,11 @@ class FailAt(Passing):
         """Count, perhaps fail, pass on."""
         self._call()
         return super().count(prefix)
+
+    def discard(self, space: Space) -> bool:
+        """Count, perhaps fail, pass on."""
+        self._call()
+        return super().discard(space)
 
     def purge(self, prefix: str = "", limit: int = 1000) -> int:
         """Count, perhaps fail, pass on."""
