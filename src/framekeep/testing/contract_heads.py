@@ -100,7 +100,7 @@ class HeadContract(ContractBase):
         assert self.engine.count() == 0
         self.put()
         assert self.engine.log(A) == []
-        assert not self.has(one)
+        assert not self.has({one: b"one"})
 
     def test_deleted_space_is_gone_with_all_it_held(self) -> None:
         held = blob(b"held")
