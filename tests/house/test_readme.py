@@ -47,7 +47,7 @@ def test_the_walk_prints_what_its_comments_say(
     for block in blocks()[1:]:
         exec(compile(block, "README.md", "exec"), scope)  # noqa: S102 - our own page
     said = capsys.readouterr().out
-    assert "1 Nobody is 210\n2 Who is grown up\n" in said
+    assert "1 Nobody is 210\n2 Sort by id\n3 Who is grown up\n" in said
 
 
 @pytest.mark.parametrize("page", PAGES)
