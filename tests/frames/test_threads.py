@@ -133,3 +133,11 @@ def test_a_chunk_written_to_between_its_name_and_its_checksum_is_stored_whole() 
     encoded = FrameCodec().encode(frame, present=present)
     for ref in encoded.manifest.arrays[0].tracks[0].refs():
         checked(ref, (space.blobs | dict(encoded.blobs))[ref.digest])
+
+
+def test_large_frames_in_cells_of_many_columns_are_encoded() -> None:
+    rows, count = 140_000, 2 * (os.cpu_count() or 1) + 4
+    cells = np.full(rows, 0, dtype=object)
+    cells[7] = pd.DataFrame({"a": np.arange(600_000.0)})
+    frame = pd.DataFrame(dict.fromkeys(range(count), cells))
+    in_threads(1, lambda: FrameCodec(compress=False).encode(frame))

@@ -7,6 +7,7 @@ from concurrent.futures import wait
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -116,15 +117,14 @@ class FrameCodec:
         Raises:
             NotADataFrameError: for anything else.
             UnsupportedTypeError: for a value that cannot be kept exactly; names the column and the type.
-            DataFrameTooLargeError: if the frame exceeds ``max_frame_bytes``; checked before any staging
-                as far as the sizes are known without looking at every object.
+            DataFrameTooLargeError: if the frame exceeds ``max_frame_bytes``; nothing was staged then.
         """
         data = as_frame(frame)
         if self._spoiled:
             present -= self._spoiled
-        writer = ChunkWriter(self._envelope, present, stage)
+        writer = ChunkWriter(self._envelope, present)
         try:
-            manifest = self._written(data, Encoding(writer, self._pickler), previous)
+            manifest = self._written(data, Encoding(writer, self._pickler), previous, stage)
         finally:
             writer.settle()
         self._spoiled -= writer.names()
@@ -132,19 +132,31 @@ class FrameCodec:
             self._cache.put(manifest.digest, manifest, _manifest_cost(manifest))
         return Encoded(manifest, writer.blobs, writer.staged)
 
-    def _written(self, data: pd.DataFrame, to: Encoding, previous: Manifest | None) -> Manifest:
+    def _written(
+        self, data: pd.DataFrame, to: Encoding, previous: Manifest | None, stage: Stage | None
+    ) -> Manifest:
         columns = list(column_arrays(data))
         known = self._known(data.columns, columns, to.writer.present, previous)
-        if self._limit is not None:
-            pairs = zip(columns, known, strict=True)
-            self._check_bytes(sum(node.nbytes if node else int(array.nbytes) for array, node in pairs))
+        if self._limit is None:
+            to.writer.stage = stage
+        pairs = zip(columns, known, strict=True)
+        size = sum(node.nbytes if node else int(array.nbytes) for array, node in pairs)
+        self._check_bytes(size)
         index = axes.encode(data.index, to.at("index"))
         axis = axes.encode(data.columns, to.at("column labels"))
+        if self._limit is not None:
+            size += index.nbytes + axis.nbytes
+            self._check_bytes(size)
+            # What only encoding can measure comes first: of a frame that is refused nothing may be staged.
+            for i, array in enumerate(columns):
+                if known[i] is None and _holds_objects(array):
+                    node = arrays.encode(array, to.at(place(data.columns[i])))
+                    known[i], size = node, size + node.nbytes - int(array.nbytes)
+                    self._check_bytes(size)
+            to.writer.stage = stage
         nodes = self._nodes(data.columns, columns, known, to)
         attrs = to.at("attrs").dump(data.attrs) if data.attrs else None
         unique = not data.flags.allows_duplicate_labels
-        size = index.nbytes + axis.nbytes + sum(node.nbytes for node in nodes)
-        self._check_bytes(size)
         digest = to.writer.put(manifest_bytes(index, axis, nodes, attrs, unique))
         # A deep copy: the memory of an Index may be an array that the caller goes on to change.
         labels = lent_index(data.columns.copy(deep=True))
@@ -176,7 +188,7 @@ class FrameCodec:
         columns: Sequence[Any],
         present: frozenset[Digest],
         previous: Manifest | None,
-    ) -> Sequence[Node | None]:
+    ) -> list[Node | None]:
         """Return the stored node of each column that is known to be in the space already.
 
         It is, if its memory says so, or if it equals the previous state's cached one byte for byte.
@@ -194,7 +206,7 @@ class FrameCodec:
         else:
             same = (same_bytes(columns[i], cached) for i, _, cached in pairs)
         for (i, node, _), equal in zip(pairs, same, strict=True):
-            if equal:
+            if equal and node.names <= present:
                 found[i] = node
         return found
 
@@ -479,6 +491,12 @@ def _tuple(labels: pd.Index, label: tuple[Hashable, ...]) -> Sequence[int]:
 
 def _manifest_cost(manifest: Manifest) -> int:
     return sum(len(node.tables) + len(node.json) for node in manifest.nodes()) * 2 + 1024
+
+
+def _holds_objects(array: Any) -> bool:
+    """Whether an array may hold Python objects: it does not count those among its bytes."""
+    kinds = pd.Categorical | pd.arrays.SparseArray | pd.arrays.StringArray
+    return array.dtype == np.dtype(object) or isinstance(array, kinds)
 
 
 def _shareable(node: Node, array: Any) -> bool:

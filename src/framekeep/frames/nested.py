@@ -34,7 +34,8 @@ def dump_nested(value: Any) -> bytes:
     Raises:
         UnsupportedTypeError: for what cannot be kept exactly, subclasses among it.
     """
-    writer = ChunkWriter(Envelope(compress=False))
+    # by_column: cells may be encoded by a task of the pool, which must not wait for it.
+    writer = ChunkWriter(Envelope(compress=False), by_column=True)
     to = Encoding(writer, where=f"{type(value).__name__} in a cell")
     index: pd.Index = pd.RangeIndex(0)
     columns: list[Any] = []
