@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Hashable
 from typing import Any, Final
 
 import numpy as np
@@ -24,21 +26,37 @@ def table_of(frame: pd.DataFrame) -> pa.Table:
     (``__index_level_0__`` when it has no name).
 
     Raises:
-        UnsupportedTypeError: for a column that Arrow has no type for; names it.
+        UnsupportedTypeError: for a column or label that Arrow has no type for, or only one that would change
+            a value of it; names it.
     """
     names, columns = [], []
     for label, array in zip(frame.columns, column_arrays(frame), strict=True):
-        names.append(label if isinstance(label, str) else str(label))
+        names.append(_name(label, place(label)))
         columns.append(_column(array, place(label)))
     index = frame.index
     if not (type(index) is pd.RangeIndex and index.name is None and index.start == 0 and index.step == 1):
         for i in range(index.nlevels):
             level = index.get_level_values(i)
-            names.append(str(level.name) if level.name is not None else f"__index_level_{i}__")
-            columns.append(_column(level.array, f"index level {i}"))
+            where = f"index level {i}"
+            names.append(_name(level.name if level.name is not None else f"__index_level_{i}__", where))
+            columns.append(_column(level.array, where))
     if not columns:
-        return pa.table({}).select([])
+        return pa.Table.from_struct_array(pa.array([{}] * len(frame), pa.struct([])))
     return pa.Table.from_arrays(columns, names=names)
+
+
+def _name(label: Hashable, where: str) -> str:
+    try:
+        text = label if isinstance(label, str) else str(label)
+        text.encode()
+    except ValueError as error:  # a lone surrogate, or an int of more digits than Python prints
+        raise UnsupportedTypeError(
+            f"{where} has a name that is no Unicode text, which Arrow cannot hold: use get_dataframe, or "
+            "rename it.",
+            where=where,
+            type_name=type(label).__name__,
+        ) from error
+    return text
 
 
 def _column(array: Any, where: str) -> pa.ChunkedArray | pa.Array:
@@ -52,7 +70,15 @@ def _column(array: Any, where: str) -> pa.ChunkedArray | pa.Array:
             if array.dtype == np.dtype(object):
                 for cell in array:
                     _refuse_deep(cell, where)
-                return pa.array(array, from_pandas=True)
+                made = pa.array(array, from_pandas=True)
+                if _may_lose(made.type) and any(map(_lost, array, made.to_pylist())):
+                    raise UnsupportedTypeError(
+                        f"{where} has the type object, and Arrow's type for its cells, {made.type}, does not "
+                        "hold all of them exactly: use get_dataframe, or cast the column.",
+                        where=where,
+                        type_name=kind,
+                    )
+                return made
             return pa.array(np.ascontiguousarray(array), from_pandas=False)
         if isinstance(array.dtype, pd.SparseDtype):
             return pa.array(np.asarray(array), from_pandas=False)
@@ -66,6 +92,26 @@ def _column(array: Any, where: str) -> pa.ChunkedArray | pa.Array:
             where=where,
             type_name=kind,
         ) from error
+
+
+def _may_lose(kind: pa.DataType) -> bool:
+    """Whether pyarrow chooses this type also for cells that it changes: dates and times, and bytes."""
+    if pa.types.is_nested(kind):
+        return any(_may_lose(kind.field(i).type) for i in range(kind.num_fields))
+    return bool(pa.types.is_temporal(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _lost(cell: Any, back: Any) -> bool:
+    """Whether a cell is another in Arrow: without its nanoseconds, zone or time of day, or bytes for text."""
+    if isinstance(cell, dict):
+        return back is not None and any(_lost(value, back.get(key)) for key, value in cell.items())
+    if isinstance(cell, list | tuple | set | frozenset | np.ndarray):
+        return back is not None and any(map(_lost, cell, back))
+    if back is None:
+        return False
+    if isinstance(cell, str):
+        return not isinstance(back, str)
+    return isinstance(cell, dt.date | dt.time | dt.timedelta) and not bool(cell == back)
 
 
 def _refuse_deep(cell: object, where: str, depth: int = 0) -> None:
