@@ -15,6 +15,7 @@ from framekeep.errors import (
     BlobMissing,
     DamagedError,
     DataFrameTooLargeError,
+    InvalidInputError,
     NotADataFrameError,
     SessionDamagedError,
     UnknownColumnError,
@@ -31,7 +32,7 @@ from framekeep.frames.node import Node, Ref
 from framekeep.frames.reading import Reader, named, read_jobs, verified
 from framekeep.frames.signing import SignedPickler
 from framekeep.frames.tables import table_of
-from framekeep.frames.writing import ChunkWriter, Stage, pool
+from framekeep.frames.writing import ChunkWriter, Stage, start
 from framekeep.names import Digest, digest_of
 
 _PARALLEL_BYTES: Final = 4 << 20
@@ -173,7 +174,7 @@ class FrameCodec:
                 made[i] = arrays.encode(columns[i], at)
         else:
             to.writer.by_column = True
-            futures = [(i, pool().submit(arrays.encode, columns[i], at)) for i, at in todo]
+            futures = [(i, start(arrays.encode, columns[i], at)) for i, at in todo]
             try:
                 for i, future in futures:
                     made[i] = future.result()
@@ -202,7 +203,8 @@ class FrameCodec:
             if found[i] is None and (cached := self._cache.peek(node.key)) is not None
         ]
         if sum(node.nbytes for _, node, _ in pairs) >= _PARALLEL_BYTES:
-            same: Iterable[bool] = pool().map(lambda pair: same_bytes(columns[pair[0]], pair[2]), pairs)
+            started = [start(same_bytes, columns[i], cached) for i, _, cached in pairs]
+            same: Iterable[bool] = (future.result() for future in started)
         else:
             same = (same_bytes(columns[i], cached) for i, _, cached in pairs)
         for (i, node, _), equal in zip(pairs, same, strict=True):
@@ -268,9 +270,10 @@ class FrameCodec:
 
         Raises:
             UnknownColumnError: for a label the frame does not have.
+            InvalidInputError: if ``offset`` or ``limit`` is negative.
         """
         if offset < 0 or limit < 0:
-            raise ValueError("offset and limit must not be negative")
+            raise InvalidInputError("offset and limit must not be negative.")
         places = _places(manifest.columns, columns)
         start = min(offset, manifest.rows)
         stop = min(offset + limit, manifest.rows)

@@ -9,7 +9,7 @@ from framekeep.errors import DamagedError, SessionDamagedError
 from framekeep.frames.arrays import Job
 from framekeep.frames.envelope import expand
 from framekeep.frames.node import Ref
-from framekeep.frames.writing import pool
+from framekeep.frames.writing import start
 from framekeep.names import Buffer, Digest, checksum_of, digest_of
 
 Visit: TypeAlias = Callable[[int, memoryview], None]
@@ -31,7 +31,7 @@ def read_jobs(read: Reader, jobs: Sequence[Job]) -> None:
     parts = [jobs]
     if sum(job.ref.nbytes for job in jobs) >= _PARALLEL_BYTES and len(jobs) > 1:
         parts = list(_shares(jobs, _THREADS))
-    others = [pool().submit(read_serially, read, part) for part in parts[1:]]
+    others = [start(read_serially, read, part) for part in parts[1:]]
     try:
         read_serially(read, parts[0])
     finally:

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from threading import Lock
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from framekeep.errors import UnsupportedTypeError
 from framekeep.frames.envelope import Envelope
 from framekeep.frames.node import REF
 from framekeep.names import Buffer, Digest, checksum_of, digest_of
+
+T = TypeVar("T")
 
 Stage: TypeAlias = Callable[[Mapping[Digest, bytes]], None]
 """Stores blobs of one space ahead of a commit."""
@@ -71,6 +73,19 @@ def pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=threads, thread_name_prefix="framekeep")
 
 
+def start(work: Callable[..., T], *args: object) -> Future[T]:
+    """Have the pool do ``work(*args)``; do it here when it takes no more, as while the interpreter exits."""
+    try:
+        return pool().submit(work, *args)
+    except RuntimeError:
+        done: Future[T] = Future()
+        try:
+            done.set_result(work(*args))
+        except BaseException as error:
+            done.set_exception(error)
+        return done
+
+
 # Threads do not survive a fork, and a process id can come again.
 os.register_at_fork(after_in_child=pool.cache_clear)
 
@@ -114,12 +129,12 @@ class ChunkWriter:
         """Return the packed references of the chunks made from ``pieces``, about ``nbytes`` bytes in all."""
         if nbytes < _PARALLEL_BYTES or self.by_column:
             return b"".join(self._done(*self._make(piece)) for piece in pieces)
-        executor, under_way, table = pool(), deque[Future[tuple[bytes, Digest, bytes | None]]](), []
+        under_way, table = deque[Future[tuple[bytes, Digest, bytes | None]]](), []
         try:
             for piece in pieces:
                 if len(under_way) >= _AHEAD:
                     table.append(self._done(*under_way.popleft().result()))
-                under_way.append(executor.submit(self._make, piece))
+                under_way.append(start(self._make, piece))
             table.extend(self._done(*future.result()) for future in under_way)
         finally:
             for future in under_way:
@@ -167,7 +182,7 @@ class ChunkWriter:
                 self.stage(batch)
         else:
             self.settle()
-            self._staging = pool().submit(self.stage, batch)
+            self._staging = start(self.stage, batch)
 
     def names(self) -> frozenset[Digest]:
         """Return the names of all that was kept or staged."""
