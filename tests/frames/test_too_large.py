@@ -58,3 +58,8 @@ def test_a_large_frame_below_the_limit_is_staged_as_without_one() -> None:
     encoded = FrameCodec(max_frame_bytes=200_000_000, compress=False).encode(frame, stage=space.stage)
     assert encoded.staged
     assert encoded.manifest.digest == FrameCodec().encode(frame).manifest.digest
+
+
+def test_categories_of_periods_are_measured_without_a_warning() -> None:
+    column = pd.Categorical(pd.period_range("2020", periods=3, freq="M"))
+    assert FrameCodec(max_frame_bytes=10_000).encode(pd.DataFrame({"c": column})).manifest.rows == 3

@@ -138,22 +138,22 @@ class FrameCodec:
     ) -> Manifest:
         columns = list(column_arrays(data))
         known = self._known(data.columns, columns, to.writer.present, previous)
+        sizes = [node.nbytes if node else _size(array) for array, node in zip(columns, known, strict=True)]
+        total = sum(sizes)
+        self._check_bytes(total)
         if self._limit is None:
             to.writer.stage = stage
-        pairs = zip(columns, known, strict=True)
-        size = sum(node.nbytes if node else int(array.nbytes) for array, node in pairs)
-        self._check_bytes(size)
         index = axes.encode(data.index, to.at("index"))
         axis = axes.encode(data.columns, to.at("column labels"))
+        total += index.nbytes + axis.nbytes
+        self._check_bytes(total)
         if self._limit is not None:
-            size += index.nbytes + axis.nbytes
-            self._check_bytes(size)
             # What only encoding can measure comes first: of a frame that is refused nothing may be staged.
             for i, array in enumerate(columns):
                 if known[i] is None and _holds_objects(array):
                     node = arrays.encode(array, to.at(place(data.columns[i])))
-                    known[i], size = node, size + node.nbytes - int(array.nbytes)
-                    self._check_bytes(size)
+                    known[i], total = node, total + node.nbytes - sizes[i]
+                    self._check_bytes(total)
             to.writer.stage = stage
         nodes = self._nodes(data.columns, columns, known, to)
         attrs = to.at("attrs").dump(data.attrs) if data.attrs else None
@@ -323,7 +323,7 @@ class FrameCodec:
     def columns(
         self, read: Reader, manifest: Manifest, places: Sequence[int], start: int = 0, stop: int | None = None
     ) -> list[Any]:
-        """Return the arrays at ``places`` for rows ``[start, stop)``, in read-only memory."""
+        """Return the arrays at ``places`` for rows ``[start, stop)``, each lent (``borrow.lent``)."""
         end = manifest.rows if stop is None else stop
         whole = start == 0 and end == manifest.rows
         loader = Loader(self._pickler)
@@ -496,8 +496,14 @@ def _manifest_cost(manifest: Manifest) -> int:
     return sum(len(node.tables) + len(node.json) for node in manifest.nodes()) * 2 + 1024
 
 
+def _size(array: Any) -> int:
+    """Return the bytes of an array, without the Python objects and the categories it refers to."""
+    # Categorical.nbytes makes an object of each category that is a period or an instant with a zone.
+    return int(array.codes.nbytes if isinstance(array, pd.Categorical) else array.nbytes)
+
+
 def _holds_objects(array: Any) -> bool:
-    """Whether an array may hold Python objects: it does not count those among its bytes."""
+    """Whether ``_size`` may leave something out."""
     kinds = pd.Categorical | pd.arrays.SparseArray | pd.arrays.StringArray
     return array.dtype == np.dtype(object) or isinstance(array, kinds)
 
