@@ -125,8 +125,10 @@ class LmdbEngine:
             if change.body is None:
                 step.free(key, inf if head is None else head.expiry)
                 return
-            kept = change.blobs if change.keep is None else step.keep(prefix, change.keep, change.blobs)
-            step.put_blobs(prefix, kept)
+            blobs = change.blobs
+            if change.keep is not None:
+                blobs = step.keep(prefix, change.keep, blobs, fresh=head is None)
+            step.put_blobs(prefix, blobs)
             logged = 0 if head is None else head.logged
             for position, entry in enumerate(change.log, logged):
                 step.txn.put(

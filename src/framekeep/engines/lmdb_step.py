@@ -71,15 +71,23 @@ class Step:
         cursor.putmulti(((prefix + digest, blob) for digest, blob in blobs.items()), overwrite=True)
 
     def keep(
-        self, prefix: bytes, keep: frozenset[Digest], blobs: Mapping[Digest, Buffer]
+        self, prefix: bytes, keep: frozenset[Digest], blobs: Mapping[Digest, Buffer], *, fresh: bool
     ) -> Mapping[Digest, Buffer]:
-        """Delete the space's blobs that are not in ``keep``; return those of ``blobs`` that are."""
+        """Delete the space's blobs that are not in ``keep``; return those of ``blobs`` that are.
+
+        Args:
+            fresh: whether the space has no head yet.
+        """
         present: set[bytes] = set()
         doomed: list[bytes] = []
-        cursor, resident = self.txn.cursor(db=self.store.dbs[BLOBS]), Resident(self.store.real_path)
+        cursor = self.txn.cursor(db=self.store.dbs[BLOBS])
+        # Only for a large creation: a session that is edited again and again is walked each time, and finding
+        # its pages anew would take longer than the rest of the commit.
+        resident = Resident(self.store.real_path) if fresh else None
         if cursor.set_range(prefix):
             for name in cursor.iternext(values=False):
-                resident.saw(_LOOK)  # LMDB looks at the first page of a value to give its key
+                if resident is not None:
+                    resident.saw(_LOOK)  # LMDB looks at the first page of a value to give its key
                 if not name.startswith(prefix):
                     break
                 digest = name[records.PREFIX_SIZE :]

@@ -291,7 +291,10 @@ class FrameCodec:
             before = len(found)
             for track in node.walk():
                 for ref in track.refs():
+                    bad = len(found)
                     _verify_chunk(read, ref, where, found)
+                    if len(found) > bad:
+                        self._spoiled.add(ref.digest)
             if len(found) == before:
                 loader = Loader(self._pickler, where=where)
                 try:
