@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from framekeep.cli.run import SHARED_HELP, cell, described, instant, of, size, table
 from framekeep.errors import DamagedError, SessionNotFoundError
-
-if TYPE_CHECKING:
-    pass
 
 _group = typer.Typer(no_args_is_help=True, help="List, show and delete sessions.")
 
