@@ -9,7 +9,11 @@ hold cell values or secrets.
     │   ├── InvalidIdError, InvalidMetadataError, InvalidMarksError, UnknownColumnError
     │   ├── NotADataFrameError, UnsupportedTypeError
     │   ├── NothingToUndoError, NothingToRedoError
-    │   └── DataFrameTooLargeError
+    │   ├── DataFrameTooLargeError
+    │   ├── UnreadableFileError: UnknownFormatError, EmptyFileError, PasswordProtectedError,
+    │   │   DamagedFileError, UnknownEncodingError, WrongTypeError, FileTooLargeError, ImportLimitError
+    │   └── InvalidEditError: InvalidExpressionError
+    ├── AuthenticationError      who is asking is not known: send a key
     ├── NotFoundError            it is not there (any more)
     │   └── SessionNotFoundError, VersionNotFoundError, TempStorageNotFoundError
     ├── ConflictError            somebody else was faster: reload and decide
@@ -20,6 +24,7 @@ hold cell values or secrets.
     │   ├── ForeignStoreError, NewerFormatError, NetworkFilesystemError
     │   └── DamagedError: SessionDamagedError, StoreDamagedError
     ├── ConfigurationError       a setting is wrong: fix it and start again
+    ├── ServiceError             a service answered what no Framekeep answers
     └── EngineSignal             between engines and the session layer; never reaches a user
         └── Conflict, BlobMissing
 """
@@ -107,6 +112,105 @@ class DataFrameTooLargeError(InvalidInputError):
     """The frame is larger than MAX_DATAFRAME_SIZE_MB; nothing was stored."""
 
     code = "dataframe_too_large"
+
+
+class UnreadableFileError(InvalidInputError):
+    """A file is not a table that can be read; nothing was stored.
+
+    Attributes:
+        where: the place in the file: "line 17", "sheet 'Data', row 3"; empty for the file as a whole.
+    """
+
+    code = "unreadable_file"
+
+    def __init__(self, message: str, *, where: str = "") -> None:
+        super().__init__(message)
+        self.where = where
+
+
+class UnknownFormatError(UnreadableFileError):
+    """The file is in a format that is not read."""
+
+    code = "unknown_format"
+
+
+class EmptyFileError(UnreadableFileError):
+    """The file holds no table."""
+
+    code = "empty_file"
+
+
+class PasswordProtectedError(UnreadableFileError):
+    """The file is encrypted."""
+
+    code = "password_protected"
+
+
+class DamagedFileError(UnreadableFileError):
+    """The file is cut short, or not what its format asks for."""
+
+    code = "damaged_file"
+
+
+class UnknownEncodingError(UnreadableFileError):
+    """The text's encoding is not the one named, or could not be found out."""
+
+    code = "unknown_encoding"
+
+
+class WrongTypeError(UnreadableFileError):
+    """A column cannot have the type that was asked for."""
+
+    code = "wrong_type"
+
+
+class FileTooLargeError(UnreadableFileError):
+    """The file has more bytes, cells, rows, columns or sheets than are read."""
+
+    code = "file_too_large"
+
+
+class ImportLimitError(UnreadableFileError):
+    """Reading the file took more memory or time than it may."""
+
+    code = "import_limit"
+
+
+class InvalidEditError(InvalidInputError):
+    """An operation of an edit cannot be carried out; nothing was changed.
+
+    Attributes:
+        operation: its position among the operations, counted from 0; None if there is only one.
+    """
+
+    code = "invalid_edit"
+
+    def __init__(self, message: str, *, operation: int | None = None) -> None:
+        super().__init__(message)
+        self.operation = operation
+
+
+class InvalidExpressionError(InvalidEditError):
+    """An expression is malformed, or uses what the frame does not have.
+
+    Attributes:
+        position: the character it is about, counted from 0; None for the whole.
+    """
+
+    code = "invalid_expression"
+
+    def __init__(self, message: str, *, operation: int | None = None, position: int | None = None) -> None:
+        super().__init__(message, operation=operation)
+        self.position = position
+
+
+# --- who is asking is not known -----------------------------------------------------------------
+
+
+class AuthenticationError(FramekeepError):
+    """The request has no API key, or one that is not known."""
+
+    code = "unauthenticated"
 
 
 # --- it is not there ----------------------------------------------------------------------------
@@ -264,6 +368,23 @@ class ConfigurationError(FramekeepError, ValueError):
     """A setting has a wrong value or two settings contradict each other."""
 
     code = "configuration"
+
+
+# --- a service --------------------------------------------------------------------------------
+
+
+class ServiceError(FramekeepError):
+    """A service answered what no Framekeep answers, or failed inside.
+
+    Attributes:
+        status: the HTTP status; None if there was none.
+    """
+
+    code = "service"
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 # --- between engines and the session layer ------------------------------------------------------

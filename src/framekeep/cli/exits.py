@@ -1,7 +1,8 @@
 """The exit codes: one table from error class to code, the same as in docs/cli.md (a test compares them).
 
 An error takes the code of the nearest class above it, so a script may rely on the groups: the call is
-wrong (3), it is not there (4), somebody was faster (5), the store (6 to 9), the settings (10).
+wrong (3), it is not there (4), somebody was faster (5), the store (6 to 9), the settings (10), a service
+(11, 12).
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ EXIT_CODES: Final[Mapping[type[errors.FramekeepError], int]] = {
     errors.NetworkFilesystemError: 8,
     errors.DamagedError: 9,
     errors.ConfigurationError: 10,
+    errors.AuthenticationError: 11,
+    errors.ServiceError: 12,
 }
 
 MEANINGS: Final[Mapping[int, str]] = {
@@ -46,6 +49,8 @@ MEANINGS: Final[Mapping[int, str]] = {
     8: "not a store this Framekeep can open: foreign, newer, or on a network file system",
     9: "damage was found",
     10: "a setting is wrong",
+    11: "the service does not know who is asking: give an API key",
+    12: "the service answered something unexpected",
     INTERRUPTED: "interrupted",
 }
 

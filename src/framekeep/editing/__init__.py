@@ -1,0 +1,1 @@
+"""Edits: a closed vocabulary of operations on frames, pure and without eval."""

@@ -1,0 +1,1 @@
+"""Writes frames in the formats that others read, in bounded memory."""

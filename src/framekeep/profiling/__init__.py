@@ -1,0 +1,1 @@
+"""Profiles of columns: counts, quantiles, histograms, top values."""

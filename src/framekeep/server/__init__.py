@@ -1,0 +1,1 @@
+"""The HTTP service: translates requests into verbs, and errors into problems."""
