@@ -36,6 +36,9 @@ REDIS_SCHEMES = (
 )
 """The beginnings a REDIS_URL may have."""
 
+API_KEY_LENGTH = 16
+"""Each of the API_KEYS has at least so many characters."""
+
 SIGNING_KEY_BYTES = 16
 """A PICKLE_SIGNING_KEY is at least this long."""
 
@@ -161,11 +164,36 @@ class Settings(BaseSettings):
         5, description="Versions kept per session, the oldest dropped first; 0 keeps none."
     )
     temp_ttl_seconds: Seconds = Field(1800.0, description="Seconds that the sheets of an upload are kept.")
+    import_memory_mb: Annotated[int, Field(ge=256)] = Field(
+        2048, description="MiB of memory that reading one uploaded file may take."
+    )
+    import_timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+        120.0, description="Seconds that reading one uploaded file may take."
+    )
+    serve_host: str = Field(
+        "127.0.0.1", description="Address the service listens on; a public one needs `API_KEYS`."
+    )
+    serve_port: Annotated[int, Field(ge=0, le=65_535)] = Field(
+        8000, description="Port the service listens on; 0 takes a free one."
+    )
+    serve_workers: Annotated[int, Field(ge=1, le=64)] = Field(
+        1, description="Processes that serve; they share the sessions."
+    )
+    serve_shutdown_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+        30.0, description="Seconds that requests in flight may take to finish when the service stops."
+    )
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (),
+        description="Keys that may use the service, separated by commas; a session belongs to the key that made "
+        "it. None: anybody who reaches the service may use it.",
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Web origins that may call the service, separated by commas."
     )
 
-    _secret: ClassVar[frozenset[str]] = frozenset({"redis_url", "redis_password", "pickle_signing_key"})
+    _secret: ClassVar[frozenset[str]] = frozenset(
+        {"redis_url", "redis_password", "pickle_signing_key", "api_keys"}
+    )
 
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
 
@@ -175,6 +203,8 @@ class Settings(BaseSettings):
         "redis_username": "text",
         "redis_password": "text",
         "pickle_signing_key": f"text of at least {SIGNING_KEY_BYTES} bytes",
+        "serve_host": "an IP address or a host name",
+        "api_keys": f"texts of at least {API_KEY_LENGTH} printable ASCII characters, without commas",
         "cors_origins": "origins such as https://app.example.com, or *",
     }
 
@@ -198,7 +228,7 @@ class Settings(BaseSettings):
 
     # --- rules -----------------------------------------------------------------------------------
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "api_keys", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -222,6 +252,15 @@ class Settings(BaseSettings):
     def _known_scheme(cls, value: str) -> str:
         if value.partition("://")[0] not in REDIS_SCHEMES or "://" not in value:
             raise ValueError
+        return value
+
+    @field_validator("api_keys")
+    @classmethod
+    def _strong_enough(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for key in value:
+            text = key.get_secret_value()
+            if len(text) < API_KEY_LENGTH or not (text.isascii() and text.isprintable()) or " " in text:
+                raise ValueError
         return value
 
     @field_validator("pickle_signing_key")
@@ -324,7 +363,7 @@ def _shown(value: object) -> str:
         case bool():
             return str(value).lower()
         case tuple():
-            return ",".join(value)
+            return ",".join(_shown(each) for each in value)
         case float():
             return f"{value:g}"
         case _:

@@ -16,6 +16,7 @@ from framekeep.connect import Connection, InMemoryBackend, connect
 from framekeep.errors import ConfigurationError, StorageUnavailableError
 from framekeep.locks import Lock, Locks
 from framekeep.names import Revision, new_id
+from framekeep.replies import Replies
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,6 +64,7 @@ class DataManager:
             )
         self._ids = ids
         self._connection: Connection | None = connect(self.settings, clock=clock)
+        self.replies = Replies(self._connection.backend.engine)
         self._locks = Locks(
             self._connection.backend.engine,
             ttl=self.settings.redis_lock_ttl_seconds,
@@ -160,9 +162,9 @@ class DataManager:
         ttl = self.settings.redis_session_ttl_seconds if ttl_seconds is None else ttl_seconds
         self.backend.touch_session(session_id, ttl)
 
-    def list_sessions(self) -> list[str]:
-        """Return the ids of all live sessions, sorted."""
-        return self.backend.list_sessions()
+    def list_sessions(self, prefix: str = "") -> list[str]:
+        """Return the ids of all live sessions that start with ``prefix``, sorted."""
+        return self.backend.list_sessions(prefix)
 
     def revision(self, session_id: str) -> Revision:
         """Return the name of the data's state, for ``expected_revision``."""
@@ -333,9 +335,9 @@ class DataManager:
         """Free what expired temporary storages held; return how many."""
         return self.backend.cleanup_expired_temp_storage()
 
-    def get_active_sessions_count(self) -> int:
-        """Return the number of live sessions."""
-        return self.backend.get_active_sessions_count()
+    def get_active_sessions_count(self, prefix: str = "") -> int:
+        """Return the number of live sessions whose id starts with ``prefix``."""
+        return self.backend.get_active_sessions_count(prefix)
 
     def check(self, session_id: str) -> list[Damage]:
         """Verify every stored part of a session; return what is damaged."""

@@ -30,7 +30,7 @@ DIGEST_SIZE = 16
 REVISION_SIZE = 16
 ID_MAX_LENGTH = 128
 
-Kind = Literal["session", "temp", "lock"]
+Kind = Literal["session", "temp", "lock", "reply"]
 
 # No separators of paths, keys or globs; cannot start with a dot or a dash.
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127}", re.ASCII)

@@ -1,1 +1,124 @@
-"""Replies kept for a while, so that a request that is sent twice is carried out once."""
+"""Replies kept for a while, so that a request that is sent twice is carried out once.
+
+Owns how a request is claimed, answered and given back by compare-and-set, in a space ``reply:<id>`` of its
+own. Knows nothing of HTTP: a reply is bytes with a status and a few words.
+
+A claim has a lease. When whoever claimed a request dies, the next who sends it is told that it is under way
+until the lease has run out, and then carries it out.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from framekeep.engines.base import Change, Engine
+from framekeep.errors import Conflict, SessionDamagedError
+from framekeep.names import Revision, Space, checked_id, new_revision, space
+
+FORMAT = 1
+
+LEASE = 300.0
+"""Seconds that a request may take before another may carry it out."""
+
+KEPT = 86_400.0
+"""Seconds that a reply is kept."""
+
+LARGEST = 1 << 20
+"""Bytes of a reply's body that are kept; a larger one is carried out again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What was answered.
+
+    Attributes:
+        fingerprint: of the request; a request under the same key with another one is another request.
+        status: of the answer.
+        headers: of the answer, lower case.
+        body: of the answer.
+    """
+
+    fingerprint: str
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to carry a request out: ``keep`` its reply, or ``release`` it to be tried again."""
+
+    _engine: Engine
+    _space: Space
+    _revision: Revision
+    _revisions: Callable[[], Revision]
+
+    def keep(self, reply: Reply) -> None:
+        """Keep the reply for KEPT seconds; one larger than LARGEST is not kept."""
+        if len(reply.body) > LARGEST:
+            self.release()
+            return
+        record = {
+            "format": FORMAT,
+            "fingerprint": reply.fingerprint,
+            "status": reply.status,
+            "headers": dict(reply.headers),
+            "body": b64encode(reply.body).decode(),
+        }
+        self._commit(json.dumps(record).encode(), KEPT)
+
+    def release(self) -> None:
+        """Let the next one carry the request out."""
+        self._commit(None, None)
+
+    def _commit(self, body: bytes | None, ttl: float | None) -> None:
+        change = Change(expected=self._revision, revision=self._revisions(), body=body, ttl=ttl)
+        try:
+            self._engine.commit(self._space, change)
+        except Conflict:
+            pass  # the lease ran out, and somebody else has claimed it
+
+
+class Replies:
+    """Keeps replies on one engine. Thread-safe."""
+
+    def __init__(
+        self, engine: Engine, *, lease: float = LEASE, revisions: Callable[[], Revision] = new_revision
+    ) -> None:
+        self._engine = engine
+        self._lease = lease
+        self._revisions = revisions
+
+    def claim(self, id: str) -> Claim | Reply | None:
+        """Return the right to carry the request out, or its reply; None while somebody else is at it."""
+        name = space("reply", checked_id(id, what="reply id"))
+        body = json.dumps({"format": FORMAT}).encode()
+        while True:
+            revision = self._revisions()
+            try:
+                self._engine.commit(
+                    name, Change(expected=None, revision=revision, body=body, ttl=self._lease)
+                )
+            except Conflict:
+                head = self._engine.load(name)
+                if head is None:
+                    continue  # it expired or was released in between
+                return _decoded(head.body, id)
+            return Claim(self._engine, name, revision, self._revisions)
+
+
+def _decoded(body: bytes, id: str) -> Reply | None:
+    try:
+        record = json.loads(body)
+        if "status" not in record:
+            return None
+        return Reply(
+            record["fingerprint"], int(record["status"]), record["headers"], b64decode(record["body"])
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise SessionDamagedError(
+            f"The kept reply {id!r} is damaged.", session_id=id, where="reply"
+        ) from error

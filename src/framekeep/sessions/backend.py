@@ -155,9 +155,9 @@ class SessionBackend:
         if self._heads.access(session_id).session.ttl != ttl:
             self._heads.change(session_id, verbs.live_for(ttl))
 
-    def list_sessions(self) -> list[str]:
-        """Return the ids of all live sessions, sorted."""
-        return sorted(info.space.removeprefix("session:") for info in self.engine.spaces("session:"))
+    def list_sessions(self, prefix: str = "") -> list[str]:
+        """Return the ids of all live sessions that start with ``prefix``, sorted."""
+        return sorted(info.space.removeprefix("session:") for info in self.engine.spaces(f"session:{prefix}"))
 
     def revision(self, session_id: str) -> Revision:
         """Return the name of the data's state: it changes with frame, versions and marks only."""
@@ -404,8 +404,9 @@ class SessionBackend:
     # --- cleanup (2) -----------------------------------------------------------------------------
 
     def cleanup_expired_sessions(self) -> int:
-        """Free what expired sessions held (and long unused locks); return how many sessions."""
+        """Free what expired sessions held (and old locks and replies); return how many sessions."""
         self._purge("lock:")
+        self._purge("reply:")
         return self._purge("session:")
 
     def cleanup_expired_temp_storage(self) -> int:
@@ -422,9 +423,9 @@ class SessionBackend:
 
     # --- stats and health (2) --------------------------------------------------------------------
 
-    def get_active_sessions_count(self) -> int:
-        """Return the number of live sessions."""
-        return self.engine.count("session:")
+    def get_active_sessions_count(self, prefix: str = "") -> int:
+        """Return the number of live sessions whose id starts with ``prefix``."""
+        return self.engine.count(f"session:{prefix}")
 
     def health_check(self) -> dict[str, Any]:
         """Probe the storage; never raises.
