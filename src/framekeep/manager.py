@@ -182,9 +182,31 @@ class DataManager:
 
     # --- versions --------------------------------------------------------------------------------
 
-    def edit(self, session_id: str, summary: str, max_versions: int | None = None) -> Edit:
+    def checkpoint(
+        self,
+        session_id: str,
+        summary: str,
+        max_versions: int | None = None,
+        *,
+        expected_revision: Revision | None = None,
+    ) -> int:
+        """Keep the current state as the newest version without loading its frame; return its id."""
+        return self.backend.checkpoint(
+            session_id, summary, self._limit(max_versions), expected_revision=expected_revision
+        )
+
+    def edit(
+        self,
+        session_id: str,
+        summary: str,
+        max_versions: int | None = None,
+        *,
+        expected_revision: Revision | None = None,
+    ) -> Edit:
         """Hand out the current frame in a ``with`` block and commit what was changed, as one version."""
-        return self.backend.edit(session_id, summary, self._limit(max_versions))
+        return self.backend.edit(
+            session_id, summary, self._limit(max_versions), expected_revision=expected_revision
+        )
 
     def apply(
         self,
@@ -192,12 +214,16 @@ class DataManager:
         summary: str,
         function: Callable[[pd.DataFrame], object],
         max_versions: int | None = None,
+        *,
+        expected_revision: Revision | None = None,
     ) -> int | None:
         """Put ``function(frame)`` in the current frame's place, as one version (``pd.DataFrame.dropna``).
 
         Return the version's id; None if nothing changed.
         """
-        return self.backend.apply(session_id, summary, function, self._limit(max_versions))
+        return self.backend.apply(
+            session_id, summary, function, self._limit(max_versions), expected_revision=expected_revision
+        )
 
     def commit_dataframe(
         self,
@@ -269,15 +295,38 @@ class DataManager:
         """Return column label -> sorted row positions of the cells that are empty on purpose."""
         return self.backend.get_intentional_missing(session_id)
 
-    def set_intentional_missing(self, session_id: str, column: Hashable, row_indices: Iterable[int]) -> None:
-        """Mark exactly these rows of a column; an empty list clears it."""
-        self.backend.set_intentional_missing(session_id, column, row_indices)
+    def get_missing_reasons(self, session_id: str) -> dict[Any, dict[str, list[int]]]:
+        """Return column label -> reason -> sorted rows; rows marked without a reason are left out."""
+        return self.backend.get_missing_reasons(session_id)
+
+    def set_intentional_missing(
+        self,
+        session_id: str,
+        column: Hashable,
+        row_indices: Iterable[int],
+        *,
+        reason: str | None = None,
+        expected_revision: Revision | None = None,
+    ) -> None:
+        """Mark exactly these rows of a column; an empty list clears it.
+
+        A reason of "" takes reasons away, None leaves each row the reason it has.
+        """
+        self.backend.set_intentional_missing(
+            session_id, column, row_indices, reason=reason, expected_revision=expected_revision
+        )
 
     def set_intentional_missing_batch(
-        self, session_id: str, columns_data: Mapping[Any, Iterable[int]]
+        self,
+        session_id: str,
+        columns_data: Mapping[Any, Iterable[int] | Iterable[Mapping[str, Any]]],
+        *,
+        expected_revision: Revision | None = None,
     ) -> None:
-        """Set the marks of several columns in one step."""
-        self.backend.set_intentional_missing_batch(session_id, columns_data)
+        """Set the marks of several columns in one step: rows, or a list of ``{"rows": …, "reason": …}``."""
+        self.backend.set_intentional_missing_batch(
+            session_id, columns_data, expected_revision=expected_revision
+        )
 
     # --- audit -----------------------------------------------------------------------------------
 

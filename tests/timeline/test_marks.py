@@ -211,4 +211,4 @@ def test_damaged_bytes_are_refused(data: st.DataObject) -> None:
 
 def test_newer_marks_are_refused_clearly() -> None:
     with pytest.raises(NewerFormatError, match="newer"):
-        Marks.decode(b"\x02" + marks(age=[1]).encode()[1:])
+        Marks.decode(b"\x03" + marks(age=[1]).encode()[1:])

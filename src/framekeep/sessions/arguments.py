@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
 
@@ -63,6 +63,21 @@ def checked_count(value: object, what: str) -> int:
     if number < 0:
         raise InvalidInputError(f"The {what} must not be negative, but is {number}.")
     return number
+
+
+def listed(marks: Any) -> Any:
+    """Return marks with each iterator of rows as a list, so that they can be gone through again."""
+    if not isinstance(marks, Mapping):
+        return marks
+    return {column: _entries(given) for column, given in marks.items()}
+
+
+def _entries(given: Any) -> Any:
+    if isinstance(given, Mapping):
+        return {**given, "rows": _entries(given["rows"])} if "rows" in given else given
+    if hasattr(given, "dtype") or isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        return given
+    return [_entries(item) if isinstance(item, Mapping) else item for item in given]
 
 
 def checked_metadata(metadata: object) -> dict[str, Any]:

@@ -11,13 +11,19 @@ import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from framekeep.engines.base import Engine
 from framekeep.errors import FramekeepError, InvalidInputError, SessionExistsError
 from framekeep.names import Revision, checked_id, new_revision, space
 from framekeep.sessions import verbs
-from framekeep.sessions.arguments import checked_count, checked_metadata, checked_text, checked_ttl
+from framekeep.sessions.arguments import (
+    checked_count,
+    checked_metadata,
+    checked_text,
+    checked_ttl,
+    listed,
+)
 from framekeep.sessions.check import check
 from framekeep.sessions.edit import Edit
 from framekeep.sessions.head import Session
@@ -31,6 +37,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from framekeep.frames import Damage, Encoded, FrameCodec, FrameDiff, Manifest
+    from framekeep.marks import Marks
+
+T = TypeVar("T")
 
 logger = logging.getLogger("framekeep")
 
@@ -248,11 +257,38 @@ class SessionBackend:
         transition = verbs.commit_version(summary, self._now, limit)
         return self._heads.advance(session_id, dataframe, transition, expected=expected_revision)
 
-    def edit(self, session_id: str, action_summary: str, max_versions: int = 5) -> Edit:
-        """Return a context manager that hands out the current frame and commits what was changed in it."""
+    def checkpoint(
+        self,
+        session_id: str,
+        action_summary: str,
+        max_versions: int = 5,
+        *,
+        expected_revision: Revision | None = None,
+    ) -> int:
+        """Keep the current state as the newest version without loading its frame; return the version's id.
+
+        Raises:
+            ConflictError: somebody else changed the data at the same moment, or since ``expected_revision``.
+        """
+        summary = checked_text(action_summary, "action summary")
+        transition = verbs.checkpoint(summary, self._now, checked_count(max_versions, "number of versions"))
+        return self._heads.move(session_id, transition, expected=expected_revision)
+
+    def edit(
+        self,
+        session_id: str,
+        action_summary: str,
+        max_versions: int = 5,
+        *,
+        expected_revision: Revision | None = None,
+    ) -> Edit:
+        """Return a context manager that hands out the current frame and commits what was changed in it.
+
+        Entering it raises ConflictError if the data changed since ``expected_revision``.
+        """
         summary = checked_text(action_summary, "action summary")
         limit = checked_count(max_versions, "number of versions")
-        return Edit(self._heads, self._now, checked_id(session_id), summary, limit)
+        return Edit(self._heads, self._now, checked_id(session_id), summary, limit, expected_revision)
 
     def apply(
         self,
@@ -260,15 +296,18 @@ class SessionBackend:
         action_summary: str,
         function: Callable[[pd.DataFrame], object],
         max_versions: int = 5,
+        *,
+        expected_revision: Revision | None = None,
     ) -> int | None:
         """Put what ``function`` makes of the current frame in its place, as one version; return its id.
 
         None if nothing changed. The function gets a frame that it may change, and returns the next one.
 
         Raises:
-            ConflictError: somebody else changed the data while the function ran.
+            ConflictError: somebody else changed the data while the function ran, or since
+                ``expected_revision``.
         """
-        step = self.edit(session_id, action_summary, max_versions)
+        step = self.edit(session_id, action_summary, max_versions, expected_revision=expected_revision)
         with step as frame:
             step.replace(function(frame))
         return step.version_id
@@ -329,35 +368,63 @@ class SessionBackend:
     def get_intentional_missing(self, session_id: str) -> dict[Any, list[int]]:
         """Return column label -> sorted row positions of the cells that are empty on purpose."""
 
-        def view(loaded: Loaded, source: Source) -> dict[Any, list[int]]:
+        return self._marks(session_id, lambda marks, columns: marks.labelled(columns))
+
+    def get_missing_reasons(self, session_id: str) -> dict[Any, dict[str, list[int]]]:
+        """Return column label -> reason -> sorted rows; rows marked without a reason are left out."""
+        return self._marks(session_id, lambda marks, columns: marks.reasons(columns))
+
+    def _marks(self, session_id: str, view: Callable[[Marks, pd.Index], dict[Any, T]]) -> dict[Any, T]:
+        def marks(loaded: Loaded, source: Source) -> dict[Any, T]:
             state = loaded.session.timeline.current
-            if state.marks is None:
-                return {}
-            return source.marks(state.marks).labelled(source.manifest(state.frame).columns)
+            return (
+                view(source.marks(state.marks), source.manifest(state.frame).columns) if state.marks else {}
+            )
 
-        return self._heads.read(session_id, view)
+        return self._heads.read(session_id, marks)
 
-    def set_intentional_missing(self, session_id: str, column: Hashable, row_indices: Iterable[int]) -> None:
+    def set_intentional_missing(
+        self,
+        session_id: str,
+        column: Hashable,
+        row_indices: Iterable[int],
+        *,
+        reason: str | None = None,
+        expected_revision: Revision | None = None,
+    ) -> None:
         """Mark exactly these rows of a column; an empty list clears it.
 
         A change of marks belongs to the current state: it travels with it through undo and redo, and what
         could be redone is forgotten.
 
+        Args:
+            session_id: the session.
+            column: the column's label.
+            row_indices: row positions.
+            reason: why they are empty; "" takes reasons away, None leaves each row the reason it has.
+            expected_revision: what ``revision`` gave when the rows were counted.
+
         Raises:
             InvalidMarksError: the frame has no such column or row.
+            ConflictError: somebody else changed the data since ``expected_revision``.
         """
-        self.set_intentional_missing_batch(session_id, {column: row_indices})
+        entries = [{"rows": row_indices, "reason": reason}]
+        self.set_intentional_missing_batch(session_id, {column: entries}, expected_revision=expected_revision)
 
     def set_intentional_missing_batch(
-        self, session_id: str, columns_data: Mapping[Any, Iterable[int]]
+        self,
+        session_id: str,
+        columns_data: Mapping[Any, Iterable[int] | Iterable[Mapping[str, Any]]],
+        *,
+        expected_revision: Revision | None = None,
     ) -> None:
-        """Set the marks of several columns in one step; either all are valid or nothing is changed."""
-        if isinstance(columns_data, Mapping):  # an iterator must survive a second attempt
-            columns_data = {
-                column: rows if isinstance(rows, Sequence) or hasattr(rows, "dtype") else _listed(rows)
-                for column, rows in columns_data.items()
-            }
-        self._heads.change(session_id, verbs.mark(columns_data))
+        """Set the marks of several columns in one step; either all are valid or nothing is changed.
+
+        A column's marks are row positions, or a list of ``{"rows": positions, "reason": text}``.
+        """
+        # An iterator must survive a second attempt.
+        transition = verbs.mark(listed(columns_data))
+        self._heads.change(session_id, transition, expected=expected_revision)
 
     # --- audit (3) -------------------------------------------------------------------------------
 
@@ -530,7 +597,3 @@ def _chosen(loaded: Loaded, source: Source, which: int | str) -> Manifest:
             raise InvalidInputError(f"A state is a version id or 'current', not {which[:40]!r}.")
         return source.manifest(line.current.frame)
     return source.manifest(line.version(checked_count(which, "version id")).state.frame)
-
-
-def _listed(rows: object) -> Any:
-    return list(rows) if isinstance(rows, Iterable) and not isinstance(rows, (str, bytes, Mapping)) else rows

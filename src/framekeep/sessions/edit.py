@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from framekeep.errors import ConflictError, InvalidInputError
 from framekeep.names import Revision
-from framekeep.sessions.heads import Heads, Loaded
+from framekeep.sessions.heads import Heads, Loaded, check_lineage
 from framekeep.sessions.source import Source
 from framekeep.sessions.verbs import commit_changes
 
@@ -39,9 +39,16 @@ class Edit:
     """
 
     def __init__(
-        self, heads: Heads, now: Callable[[], datetime], session_id: str, summary: str, max_versions: int
+        self,
+        heads: Heads,
+        now: Callable[[], datetime],
+        session_id: str,
+        summary: str,
+        max_versions: int,
+        expected: Revision | None = None,
     ) -> None:
         self.version_id: int | None = None
+        self._expected = expected
         self._heads = heads
         self._now = now
         self._session_id = session_id
@@ -57,6 +64,8 @@ class Edit:
         codec = self._heads.codec
 
         def view(loaded: Loaded, source: Source) -> tuple[Loaded, Manifest, pd.DataFrame]:
+            if self._expected is not None:
+                check_lineage(self._session_id, loaded.session, self._expected)
             manifest = source.manifest(loaded.session.timeline.current.frame)
             return loaded, manifest, codec.decode(source.chunks, manifest)
 

@@ -174,13 +174,25 @@ class Heads:
 
     # --- moving the head -------------------------------------------------------------------------
 
-    def change(self, session_id: str, transition: Callable[[Session, Source], Step[T]]) -> T:
+    def change(
+        self,
+        session_id: str,
+        transition: Callable[[Session, Source], Step[T]],
+        *,
+        expected: Revision | None = None,
+    ) -> T:
         """Make a change that commutes with others: computed anew on each new head until it wins.
 
         Raises:
-            ConflictError: it did not win for PATIENCE seconds.
+            ConflictError: it did not win for PATIENCE seconds, or the timeline is not at ``expected``.
         """
-        return self._move(session_id, lambda loaded, source: transition(loaded.session, source))
+
+        def pinned(loaded: Loaded, source: Source) -> Step[T]:
+            if expected is not None:
+                check_lineage(session_id, loaded.session, expected)
+            return transition(loaded.session, source)
+
+        return self._move(session_id, pinned)
 
     def move(
         self, session_id: str, transition: Callable[[Session], Step[T]], *, expected: Revision | None = None

@@ -80,6 +80,12 @@ def commit_changes(summary: str, now: Now, max_versions: int) -> Callable[[Sessi
     return transition
 
 
+def checkpoint(summary: str, now: Now, max_versions: int) -> Callable[[Session], Step[int]]:
+    """Keep the current state as the newest version; the result is its id."""
+    keep = create_version(summary, now, max_versions)
+    return lambda session: keep(session, session.timeline.current)
+
+
 # --- transitions that move the cursor ----------------------------------------------------------------
 
 
