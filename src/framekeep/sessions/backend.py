@@ -1,20 +1,18 @@
 """The 27 methods of ``StorageBackend`` and what goes beyond them, written once for every engine.
 
-Owns the meaning of each verb. How a head is moved and retried is in ``heads``; what each verb does to a
-session is in ``verbs``.
+Owns the meaning of each verb that changes something; what only reads is in ``reader``. How a head is moved
+and retried is in ``heads``; what each verb does to a session is in ``verbs``.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from copy import deepcopy
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from framekeep.engines.base import Engine
-from framekeep.errors import FramekeepError, InvalidInputError, SessionExistsError
+from framekeep.errors import SessionExistsError
 from framekeep.names import Revision, checked_id, new_revision, space
 from framekeep.sessions import verbs
 from framekeep.sessions.arguments import (
@@ -24,29 +22,25 @@ from framekeep.sessions.arguments import (
     checked_ttl,
     listed,
 )
-from framekeep.sessions.check import check
 from framekeep.sessions.edit import Edit
 from framekeep.sessions.head import Session
-from framekeep.sessions.heads import PATIENCE, Heads, Loaded
-from framekeep.sessions.source import Source, not_found, state_of
+from framekeep.sessions.heads import PATIENCE, Heads
+from framekeep.sessions.reader import SessionReader
+from framekeep.sessions.source import state_of
 from framekeep.sessions.temporary import TemporaryStorage
 from framekeep.timeline import Timeline
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
-    from framekeep.frames import Damage, Encoded, FrameCodec, FrameDiff, Manifest
-    from framekeep.marks import Marks
-
-T = TypeVar("T")
+    from framekeep.frames import Encoded, FrameCodec
 
 logger = logging.getLogger("framekeep")
 
 _PURGE = 1000  # spaces freed in one step, so that others get their turn
 
 
-class SessionBackend:
+class SessionBackend(SessionReader):
     """Sessions of DataFrames on one engine; implements ``StorageBackend``. Thread-safe.
 
     Args:
@@ -57,8 +51,6 @@ class SessionBackend:
         patience: seconds that a change of metadata, marks or audit log is tried against a busy session.
     """
 
-    backend_type: ClassVar[str] = "inmemory"
-
     def __init__(
         self,
         engine: Engine,
@@ -68,16 +60,11 @@ class SessionBackend:
         revisions: Callable[[], Revision] = new_revision,
         patience: float = PATIENCE,
     ) -> None:
-        self.engine = engine
-        self.codec = codec
-        self._clock = clock
-        self._heads = Heads(engine, codec, patience=patience, revisions=revisions)
+        heads = Heads(engine, codec, patience=patience, revisions=revisions)
+        super().__init__(engine, codec, heads, clock)
         self._temporary = TemporaryStorage(engine, codec, clock=clock, revisions=revisions)
 
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock(), UTC)
-
-    # --- sessions (7) ----------------------------------------------------------------------------
+    # --- sessions --------------------------------------------------------------------------------
 
     def create_session(
         self, session_id: str, dataframe: pd.DataFrame, filename: str, ttl_seconds: float
@@ -107,28 +94,6 @@ class SessionBackend:
         if not self._heads.create(session_id, make):
             raise taken
 
-    def get_dataframe(
-        self, session_id: str, *, version: int | str = "current", copy: bool = False
-    ) -> pd.DataFrame:
-        """Return a frame, which the caller may change freely.
-
-        Its memory is shared until pandas first writes to a column; with ``copy`` it is all the caller's own.
-
-        Args:
-            session_id: the session.
-            version: a version's id gives the state before its action; the session stays where it is.
-            copy: whether to copy all of it at once.
-
-        Raises:
-            VersionNotFoundError: the version is unknown or was dropped.
-        """
-        return self._heads.read(
-            session_id,
-            lambda loaded, source: self.codec.decode(
-                source.chunks, _chosen(loaded, source, version), copy=copy
-            ),
-        )
-
     def update_dataframe(
         self, session_id: str, dataframe: pd.DataFrame, *, expected_revision: Revision | None = None
     ) -> None:
@@ -154,57 +119,13 @@ class SessionBackend:
             logger.info("%s", verbs.unstamped(verbs.stamped(self._now(), f"Session {session_id} deleted")))
         return deleted
 
-    def session_exists(self, session_id: str) -> bool:
-        """Say whether a session is there; does not move its expiry."""
-        return self.engine.load(space("session", checked_id(session_id))) is not None
-
     def touch_session(self, session_id: str, ttl_seconds: float) -> None:
         """Make ``ttl_seconds`` the session's time to live, counted from now."""
         ttl = checked_ttl(ttl_seconds)
         if self._heads.access(session_id).session.ttl != ttl:
             self._heads.change(session_id, verbs.live_for(ttl))
 
-    def list_sessions(self, prefix: str = "") -> list[str]:
-        """Return the ids of all live sessions that start with ``prefix``, sorted."""
-        return sorted(info.space.removeprefix("session:") for info in self.engine.spaces(f"session:{prefix}"))
-
-    def revision(self, session_id: str) -> Revision:
-        """Return the name of the data's state: it changes with frame, versions and marks only."""
-        return self._heads.access(session_id).session.lineage
-
-    # --- metadata (2) ----------------------------------------------------------------------------
-
-    def get_metadata(self, session_id: str, *, touch: bool = True) -> dict[str, Any]:
-        """Return what is known of the session, without loading its frame.
-
-        With ``touch`` false it is only looked at, as a listing does: the expiry stays where it is.
-
-        Keys: ``session_id``, ``filename``, ``created_at``, ``last_accessed`` (the access before this one),
-        ``expires_at`` (instants are aware, UTC), ``shape``, ``columns`` (labels), ``dtypes`` (label -> name;
-        a list parallel to ``columns`` when a label repeats), ``bytes``, ``current_version`` (what undo would
-        step back to; 0 for nothing), and the caller's own keys.
-        """
-
-        def view(loaded: Loaded, source: Source) -> tuple[Loaded, Manifest]:
-            return loaded, source.manifest(loaded.session.timeline.current.frame)
-
-        loaded, manifest = self._heads.read(session_id, view, touch=touch)
-        session, now = loaded.session, self._now()
-        labels = manifest.columns.tolist()
-        dtypes = dict(zip(labels, manifest.dtypes, strict=True))
-        return {
-            **deepcopy(session.metadata),
-            "session_id": session_id,
-            "filename": session.filename,
-            "created_at": session.created_at,
-            "last_accessed": now - timedelta(seconds=session.ttl - loaded.left),
-            "expires_at": now + timedelta(seconds=session.ttl if touch else loaded.left),
-            "shape": (manifest.rows, len(labels)),
-            "columns": labels,
-            "dtypes": dtypes if len(dtypes) == len(labels) else list(manifest.dtypes),
-            "bytes": manifest.nbytes,
-            "current_version": session.timeline.cursor_id,
-        }
+    # --- metadata --------------------------------------------------------------------------------
 
     def update_metadata(self, session_id: str, metadata: Mapping[str, Any]) -> None:
         """Merge the caller's own JSON values into the metadata; a key that is there already is replaced.
@@ -214,7 +135,7 @@ class SessionBackend:
         """
         self._heads.change(session_id, verbs.merge(checked_metadata(metadata)))
 
-    # --- versions (5) ----------------------------------------------------------------------------
+    # --- versions --------------------------------------------------------------------------------
 
     def create_version(
         self,
@@ -354,34 +275,7 @@ class SessionBackend:
         self.restore(session_id, version_id)
         return self.get_dataframe(session_id)
 
-    def get_history(self, session_id: str) -> list[dict[str, Any]]:
-        """Return the versions, oldest first.
-
-        Keys: ``version_id``, ``action_summary`` (of the action that followed), ``created_at``, ``rows``,
-        ``columns``, ``bytes`` (of the state before the action) and ``undone`` (redo would do it again).
-        """
-        line = self._heads.access(session_id).session.timeline
-        return [{**verbs.described(version), "undone": undone} for version, undone in line.versions()]
-
-    # --- intentional missing (3) -----------------------------------------------------------------
-
-    def get_intentional_missing(self, session_id: str) -> dict[Any, list[int]]:
-        """Return column label -> sorted row positions of the cells that are empty on purpose."""
-
-        return self._marks(session_id, lambda marks, columns: marks.labelled(columns))
-
-    def get_missing_reasons(self, session_id: str) -> dict[Any, dict[str, list[int]]]:
-        """Return column label -> reason -> sorted rows; rows marked without a reason are left out."""
-        return self._marks(session_id, lambda marks, columns: marks.reasons(columns))
-
-    def _marks(self, session_id: str, view: Callable[[Marks, pd.Index], dict[Any, T]]) -> dict[Any, T]:
-        def marks(loaded: Loaded, source: Source) -> dict[Any, T]:
-            state = loaded.session.timeline.current
-            return (
-                view(source.marks(state.marks), source.manifest(state.frame).columns) if state.marks else {}
-            )
-
-        return self._heads.read(session_id, marks)
+    # --- intentional missing ---------------------------------------------------------------------
 
     def set_intentional_missing(
         self,
@@ -426,26 +320,14 @@ class SessionBackend:
         transition = verbs.mark(listed(columns_data))
         self._heads.change(session_id, transition, expected=expected_revision)
 
-    # --- audit (3) -------------------------------------------------------------------------------
+    # --- audit -----------------------------------------------------------------------------------
 
     def add_audit_entry(self, session_id: str, entry: str) -> None:
         """Append a line to the audit log; it is stamped with the time."""
         line = verbs.stamped(self._now(), checked_text(entry, "audit entry"))
         self._heads.change(session_id, verbs.append(line))
 
-    def get_audit_log(self, session_id: str) -> list[str]:
-        """Return the audit log, oldest first: ``[2026-11-25 08:44:32 UTC] text``."""
-        self._heads.access(session_id)
-        lines = self.engine.log(space("session", session_id))
-        if not lines:  # a session has its creation's entry: this one went meanwhile
-            raise not_found(session_id)
-        return [verbs.unstamped(line) for line in lines]
-
-    def get_initial_row_count(self, session_id: str) -> int | None:
-        """Return how many rows the session was created with."""
-        return self._heads.access(session_id).session.initial_rows
-
-    # --- temporary storage (3) -------------------------------------------------------------------
+    # --- temporary storage -----------------------------------------------------------------------
 
     def create_temp_storage(
         self,
@@ -468,7 +350,7 @@ class SessionBackend:
         """Delete the sheets; False if they were not there."""
         return self._heads.delete(space("temp", checked_id(temp_id, what="temporary storage id")))
 
-    # --- cleanup (2) -----------------------------------------------------------------------------
+    # --- cleanup ---------------------------------------------------------------------------------
 
     def cleanup_expired_sessions(self) -> int:
         """Free what expired sessions held (and old locks and replies); return how many sessions."""
@@ -488,112 +370,7 @@ class SessionBackend:
             if freed < _PURGE:
                 return total
 
-    # --- stats and health (2) --------------------------------------------------------------------
-
-    def get_active_sessions_count(self, prefix: str = "") -> int:
-        """Return the number of live sessions whose id starts with ``prefix``."""
-        return self.engine.count(f"session:{prefix}")
-
-    def health_check(self) -> dict[str, Any]:
-        """Probe the storage; never raises.
-
-        Keys: ``status`` (healthy, unhealthy), ``backend_type``, ``backend_class``, ``engine``,
-        ``reachable``, ``latency_ms``, ``active_sessions``, ``error``, ``details``.
-        """
-        health = self.engine.health()
-        error, active = health.error, None
-        if health.reachable:
-            try:
-                active = self.get_active_sessions_count()
-            except FramekeepError as failure:
-                error = error or str(failure)
-        return {
-            "status": "healthy" if health.reachable and error is None else "unhealthy",
-            "backend_type": self.backend_type,
-            "backend_class": type(self).__name__,
-            "engine": health.engine,
-            "reachable": health.reachable,
-            "latency_ms": health.latency_ms,
-            "active_sessions": active,
-            "error": error,
-            "details": dict(health.details),
-        }
-
-    # --- beyond the contract ---------------------------------------------------------------------
-
-    def get_table(self, session_id: str, *, version: int | str = "current") -> pa.Table:
-        """Return a frame as a pyarrow table (``version`` as in ``get_dataframe``)."""
-        return self._heads.read(
-            session_id,
-            lambda loaded, source: self.codec.table(source.chunks, _chosen(loaded, source, version)),
-        )
-
-    def get_page(
-        self,
-        session_id: str,
-        offset: int,
-        limit: int,
-        columns: Sequence[Hashable] | None = None,
-        *,
-        version: int | str = "current",
-    ) -> pd.DataFrame:
-        """Return rows ``offset`` to ``offset + limit`` of a frame, reading only what holds them.
-
-        Args:
-            session_id: the session.
-            offset: first row position; at or after the end gives no rows.
-            limit: at most this many rows.
-            columns: labels to return, in this order; None for all.
-            version: as in ``get_dataframe``.
-
-        Raises:
-            UnknownColumnError: the frame does not have one of ``columns``.
-            VersionNotFoundError: the version is unknown or was dropped.
-        """
-        start, number = checked_count(offset, "offset"), checked_count(limit, "limit")
-        return self._heads.read(
-            session_id,
-            lambda loaded, source: self.codec.page(
-                source.chunks, _chosen(loaded, source, version), start, number, columns
-            ),
-        )
-
-    def diff_versions(
-        self, session_id: str, a: int | str, b: int | str = "current", *, samples: int = 10
-    ) -> FrameDiff:
-        """Compare two states: version ids (the state before the version's action) or ``"current"``.
-
-        Raises:
-            VersionNotFoundError: a version is unknown or was dropped.
-        """
-
-        return self._heads.read(
-            session_id,
-            lambda loaded, source: self.codec.diff(
-                source.chunks, _chosen(loaded, source, a), _chosen(loaded, source, b), samples=samples
-            ),
-        )
-
-    def check(self, session_id: str) -> list[Damage]:
-        """Verify every stored part of a session against its name; return what is damaged.
-
-        Does not move the expiry. Damage of one state hides nothing of the others.
-
-        Raises:
-            SessionNotFoundError: there is no such session.
-        """
-        return check(self._heads, session_id)
-
     def close(self) -> None:
         """Release the engine and the caches; every later call raises StorageUnavailableError."""
         self.engine.close()
         self.codec.clear()
-
-
-def _chosen(loaded: Loaded, source: Source, which: int | str) -> Manifest:
-    line = loaded.session.timeline
-    if isinstance(which, str):
-        if which != "current":
-            raise InvalidInputError(f"A state is a version id or 'current', not {which[:40]!r}.")
-        return source.manifest(line.current.frame)
-    return source.manifest(line.version(checked_count(which, "version id")).state.frame)
