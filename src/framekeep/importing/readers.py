@@ -1,0 +1,84 @@
+"""Which reader reads which format; loaded when a file of that format comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from framekeep.importing.model import (
+    COLUMNAR_FORMATS,
+    JSON_FORMATS,
+    STATISTICS_FORMATS,
+    TEXT_FORMATS,
+    WORKBOOK_FORMATS,
+    Found,
+    ImportOptions,
+    Limits,
+    Parsed,
+    Preview,
+    Progress,
+)
+from framekeep.importing.spool import Spool
+
+Read = Callable[[Path, ImportOptions, Limits, Progress, Spool], Parsed]
+Look = Callable[[Path, ImportOptions, Limits, Progress], tuple[Preview, ...]]
+Find = Callable[[Path, str, ImportOptions, Limits], Found]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A module of this package with two functions, ``read_<name>`` and ``preview_<name>``."""
+
+    module: str
+    name: str
+
+
+_READERS = (
+    (TEXT_FORMATS, Reader("text", "text")),
+    (JSON_FORMATS, Reader("json_tables", "json")),
+    (WORKBOOK_FORMATS, Reader("workbook", "workbook")),
+    (COLUMNAR_FORMATS, Reader("columnar", "columnar")),
+    (STATISTICS_FORMATS, Reader("statistics", "statistics")),
+)
+MODULES = ("formats", *(reader.module for _, reader in _READERS))
+
+
+def find(path: Path, filename: str, options: ImportOptions, limits: Limits) -> Found:
+    """Say what the file at ``path`` is that the user calls ``filename``.
+
+    Raises:
+        UnknownFormatError: it is nothing that is read; the text says what it looks like.
+        EmptyFileError, PasswordProtectedError, DamagedFileError: as early as this can be seen.
+    """
+    look: Find = _function("formats", "find")
+    return look(path, filename, options, limits)
+
+
+def read(path: Path, options: ImportOptions, limits: Limits, progress: Progress, spool: Spool) -> Parsed:
+    """Read the file; ``options.format`` says what it is."""
+    reader = _reader(options)
+    function: Read = _function(reader.module, f"read_{reader.name}")
+    return function(path, options, limits, progress, spool)
+
+
+def preview(path: Path, options: ImportOptions, limits: Limits, progress: Progress) -> tuple[Preview, ...]:
+    """Return what is seen of each table in the file; ``options.format`` says what it is."""
+    reader = _reader(options)
+    function: Look = _function(reader.module, f"preview_{reader.name}")
+    return function(path, options, limits, progress)
+
+
+def settled(options: ImportOptions, found: Found) -> ImportOptions:
+    """Return ``options`` with the format that was found."""
+    return replace(options, format=found.format)
+
+
+def _reader(options: ImportOptions) -> Reader:
+    return next(reader for formats, reader in _READERS if options.format in formats)
+
+
+def _function(module: str, name: str) -> Any:
+    return getattr(import_module(f"framekeep.importing.{module}"), name)
