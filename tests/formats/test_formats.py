@@ -69,3 +69,16 @@ def test_the_store_can_be_written_on(manager: DataManager) -> None:
         df["more"] = 1
     assert_identical(manager.get_dataframe("typed"), content_1.typed().assign(more=1))
     assert manager.check("typed") == []
+
+
+def test_reasons_of_marks_are_as_they_were(tmp_path: Path) -> None:
+    with tarfile.open(HERE / "store_marks_2.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    with DataManager(Settings(_env_file=None, storage_dir=tmp_path)) as manager:
+        assert manager.check("survey") == []
+        assert manager.get_missing_reasons("survey") == {"age": {"skipped": [1, 2, 3]}}
+        manager.undo("survey")
+        assert manager.get_intentional_missing("survey") == {"age": [1, 2], "sex": [1, 3]}
+        assert manager.get_missing_reasons("survey") == {
+            "age": {"nicht gefragt (Überhang)": [2], "refused": [1]}
+        }

@@ -1,6 +1,7 @@
 """Write the store that a released version leaves for all later ones: ``python tests/formats/write.py 1``.
 
-The archive is committed and never written again; a new format gets a new one beside it.
+The archives are committed and never written again; a new format gets a new one beside them. ``marks_2`` is
+a store whose marks have reasons.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import tarfile
 import tempfile
 from importlib import import_module
 from pathlib import Path
+
+import pandas as pd
 
 from framekeep import DataManager, Settings
 
@@ -41,10 +44,39 @@ def write(version: str) -> Path:
                 "upload", {"Sheet 1": content.typed(3), "Sheet 2": content.objects()}, "book.xlsx", CENTURY
             )
             manager.compact()
-        with tarfile.open(target, "w:xz", preset=9) as archive:
-            archive.add(Path(directory) / "framekeep.mdb", "framekeep.mdb")
+        _pack(directory, target)
     return target
 
 
+def write_marks_2() -> Path:
+    """Write the archive of a store whose marks are of format 2."""
+    target = HERE / "store_marks_2.tar.xz"
+    with tempfile.TemporaryDirectory() as directory:
+        with DataManager(Settings(storage_dir=Path(directory))) as manager:
+            backend = manager.backend
+            frame = pd.DataFrame({"age": [31.0, None, None, None], "sex": ["f", None, "m", None]})
+            backend.create_session("survey", frame, "survey.csv", CENTURY)
+            backend.set_intentional_missing_batch(
+                "survey",
+                {
+                    "age": [
+                        {"rows": [1], "reason": "refused"},
+                        {"rows": [2], "reason": "nicht gefragt (Überhang)"},
+                    ],
+                    "sex": [{"rows": [1, 3]}],
+                },
+            )
+            backend.checkpoint("survey", "marked")
+            backend.set_intentional_missing("survey", "age", [1, 2, 3], reason="skipped")
+            manager.compact()
+        _pack(directory, target)
+    return target
+
+
+def _pack(directory: str, target: Path) -> None:
+    with tarfile.open(target, "w:xz", preset=9) as archive:
+        archive.add(Path(directory) / "framekeep.mdb", "framekeep.mdb")
+
+
 if __name__ == "__main__":
-    print(write(sys.argv[1]))
+    print(write_marks_2() if sys.argv[1] == "marks_2" else write(sys.argv[1]))

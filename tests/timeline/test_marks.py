@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framekeep.errors import InvalidMarksError, NewerFormatError, SessionDamagedError
-from framekeep.marks import Marks
+from framekeep.marks import MAX_REASONS, Marks
+from framekeep.marks.encoding import encode
 
 COLUMNS = pd.Index(["age", "sex", "dose"])
 
@@ -154,6 +157,136 @@ def test_marks_of_rows_that_are_gone_are_left_out() -> None:
 
 def test_marks_of_a_label_that_became_ambiguous_are_left_out() -> None:
     assert not marks(age=[1]).carried(COLUMNS, pd.Index(["age", "age"]), 5)
+
+
+def test_marks_follow_rows_and_columns_to_where_they_went() -> None:
+    after = pd.Index(["new", "years", "dose"])
+    moved = reasoned().carried(
+        COLUMNS,
+        after,
+        3,
+        row_sources=np.array([5, 1, 3]),
+        column_sources=np.array([-1, 0, 2]),
+    )
+    assert moved.labelled(after) == {"years": [0, 2]}
+    assert moved.reasons(after) == {"years": {"refused": [0], "not asked": [2]}}
+
+
+@given(st.data())
+def test_marks_that_follow_their_rows_are_those_that_a_column_of_flags_would_give(
+    data: st.DataObject,
+) -> None:
+    rows = data.draw(st.integers(1, 30))
+    flags = np.array(data.draw(st.lists(st.booleans(), min_size=rows, max_size=rows)))
+    sources = np.array(
+        data.draw(st.lists(st.integers(0, rows - 1), max_size=40, unique=True)), dtype=np.int64
+    )
+    before = Marks({1: np.flatnonzero(flags)})
+    after = before.carried(COLUMNS, COLUMNS, len(sources), row_sources=sources)
+    assert after == Marks({1: np.flatnonzero(flags[sources])})
+
+
+# --- reasons ----------------------------------------------------------------------------------------
+
+
+def reasoned() -> Marks:
+    return (
+        Marks()
+        .replaced(
+            {
+                "age": [
+                    {"rows": [1, 3], "reason": "not asked"},
+                    {"rows": [5], "reason": "refused"},
+                    {"rows": [0]},
+                ],
+                "sex": [{"rows": [2], "reason": "not asked"}],
+            },
+            COLUMNS,
+            10,
+        )
+        .replaced({"age": [0, 3, 5]}, COLUMNS, 10)
+    )
+
+
+def test_reasons_are_kept_beside_the_rows() -> None:
+    marks = reasoned()
+    assert marks.labelled(COLUMNS) == {"age": [0, 3, 5], "sex": [2]}
+    assert marks.reasons(COLUMNS) == {
+        "age": {"not asked": [3], "refused": [5]},
+        "sex": {"not asked": [2]},
+    }
+
+
+def test_the_reason_of_rows_given_without_one_stays_beside_new_ones() -> None:
+    marks = reasoned().replaced(
+        {"age": [{"rows": [3]}, {"rows": [4], "reason": "not asked"}, {"rows": [5], "reason": None}]},
+        COLUMNS,
+        10,
+    )
+    assert marks.reasons(COLUMNS)["age"] == {"not asked": [3, 4], "refused": [5]}
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "\n"])
+def test_a_blank_reason_is_none(reason: str) -> None:
+    marks = reasoned().replaced({"age": [{"rows": [3, 5], "reason": reason}]}, COLUMNS, 10)
+    assert marks.reasons(COLUMNS) == {"sex": {"not asked": [2]}}
+
+
+def test_too_many_reasons_are_refused() -> None:
+    entries = [{"rows": [row], "reason": str(row)} for row in range(MAX_REASONS + 1)]
+    with pytest.raises(InvalidMarksError, match="10,000"):
+        Marks().replaced({"age": entries}, COLUMNS, len(entries))
+
+
+def test_reasons_make_marks_differ() -> None:
+    plain = Marks().replaced(reasoned().labelled(COLUMNS), COLUMNS, 10)
+    assert plain != reasoned()
+    assert reasoned().replaced({"age": []}, COLUMNS, 10) != plain
+
+
+def test_without_reasons_the_bytes_are_those_of_format_1() -> None:
+    assert marks(age=[1]).encode()[0] == 1
+    assert reasoned().encode()[0] == 2
+    assert reasoned().replaced({"age": [], "sex": []}, COLUMNS, 10) == Marks()
+
+
+@given(st.data())
+def test_bytes_give_reasons_back(data: st.DataObject) -> None:
+    rows: dict[int, np.ndarray] = {}  # type: ignore[type-arg]
+    reasons: dict[int, dict[str, np.ndarray]] = {}  # type: ignore[type-arg]
+    for position in data.draw(st.sets(st.integers(0, 9), max_size=4)):
+        of_row = data.draw(
+            st.dictionaries(st.integers(0, 500), st.none() | st.sampled_from("abé\U0001f600"), max_size=20)
+        )
+        rows[position] = np.array(sorted(of_row), dtype=np.int64)
+        texts = {text for text in of_row.values() if text is not None}
+        reasons[position] = {
+            text: np.array(sorted(row for row in of_row if of_row[row] == text), dtype=np.int64)
+            for text in texts
+        }
+    whole = Marks(rows, reasons)
+    assert Marks.decode(whole.encode()) == whole
+    assert Marks.decode(whole.encode()).encode() == whole.encode()
+
+
+@given(st.data())
+def test_damaged_reasons_are_refused_or_are_other_marks(data: st.DataObject) -> None:
+    good = reasoned().encode()
+    with pytest.raises(SessionDamagedError):
+        Marks.decode(good[: data.draw(st.integers(0, len(good) - 1))])
+    flipped = bytearray(good)
+    at, bit = data.draw(st.integers(1, len(good) - 1)), data.draw(st.integers(0, 7))
+    flipped[at] ^= 1 << bit
+    with contextlib.suppress(SessionDamagedError):
+        assert Marks.decode(bytes(flipped)) != reasoned()
+
+
+def test_a_reason_for_a_row_that_is_not_marked_is_damage() -> None:
+    wrong = encode({0: np.array([1])}, {0: {"x": np.array([2])}})
+    twice = encode({0: np.array([1])}, {0: {"x": np.array([1]), "y": np.array([1])}})
+    for data in (wrong, twice):
+        with pytest.raises(SessionDamagedError):
+            Marks.decode(data)
 
 
 # --- bytes ------------------------------------------------------------------------------------------

@@ -197,32 +197,35 @@ def _checked_entries(
     entries = list(given) if isinstance(given, (list, tuple)) else []
     if not entries or not isinstance(entries[0], Mapping):
         entries = [{"rows": given}]
-    marked: Rows = np.array([], dtype=np.int64)
-    reasons: dict[str, Rows] = {}
+    unexplained: list[Rows] = []
+    explained: dict[str, list[Rows]] = {}
     for entry in entries:
         if not isinstance(entry, Mapping) or not {"rows"} <= entry.keys() <= {"rows", "reason"}:
             raise InvalidMarksError(
                 f"Marks of column {label!r} must be row positions, or entries with 'rows' and 'reason'."
             )
         some, reason = _checked_rows(label, entry["rows"], rows), entry.get("reason")
-        twice = np.intersect1d(marked, some, assume_unique=True)
-        if twice.size:
-            raise InvalidMarksError(
-                f"Marks of column {label!r} name row {twice[0]} in two entries; a row has one reason."
-            )
-        marked = np.union1d(marked, some)
-        if reason is None:
-            kept = {text: np.intersect1d(old, some, assume_unique=True) for text, old in known.items()}
-        else:
-            kept = {text: some for text in [_checked_reason(label, reason)] if text}
-        for text, with_it in kept.items():
-            reasons[text] = np.union1d(reasons.get(text, with_it), with_it)
+        into = unexplained if reason is None else explained.setdefault(_checked_reason(label, reason), [])
+        into.append(some)
+    every = np.sort(np.concatenate([*unexplained, *(some for lists in explained.values() for some in lists)]))
+    twice = every[1:][every[1:] == every[:-1]]
+    if twice.size:
+        raise InvalidMarksError(
+            f"Marks of column {label!r} name row {twice[0]} in two entries; a row has one reason."
+        )
+    nothing: Rows = np.array([], dtype=np.int64)
+    as_before = np.concatenate([*unexplained, nothing])
+    reasons = {text: np.intersect1d(old, as_before, assume_unique=True) for text, old in known.items()}
+    for text, lists in explained.items():
+        if text:
+            reasons[text] = np.sort(np.concatenate([*lists, reasons.get(text, nothing)]))
+    reasons = {text: some for text, some in reasons.items() if len(some)}
     if len(reasons) > MAX_REASONS:
         raise InvalidMarksError(
             f"Marks of column {label!r} would have {len(reasons):,} different reasons; at most "
             f"{MAX_REASONS:,} are kept."
         )
-    return marked, reasons
+    return every, reasons
 
 
 def _checked_reason(label: Hashable, reason: object) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from framekeep.errors import ConflictError, InvalidInputError
 from framekeep.names import Revision
 from framekeep.sessions.heads import Heads, Loaded, check_lineage
-from framekeep.sessions.source import Source
+from framekeep.sessions.source import Origin, Source
 from framekeep.sessions.verbs import commit_changes
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class Edit:
         self._lineage: Revision | None = None
         self._manifest: Manifest | None = None
         self._frame: object = None
+        self._origin: Origin | None = None
 
     def __enter__(self) -> pd.DataFrame:
         if self._lineage is not None:
@@ -75,17 +76,24 @@ class Edit:
         self._frame = frame
         return frame
 
-    def replace(self, frame: object) -> None:
+    def replace(self, frame: object, *, rows: Any = None, columns: Any = None) -> None:
         """Commit ``frame`` instead of the one that was handed out.
 
+        Args:
+            frame: the next frame.
+            rows: for each of its rows, the position in the frame that was handed out, so that marks of
+                intentional missing follow their rows; None: marks stay at their positions.
+            columns: for each of its columns, the position there, -1 for a new one; None: marks follow labels.
+
         Raises:
-            InvalidInputError: outside the ``with`` block.
+            InvalidInputError: outside the ``with`` block; on its exit if the positions do not fit.
         """
         if self._frame is None:
             raise InvalidInputError("replace() belongs inside the edit's 'with' block.")
         if frame is None:
             raise InvalidInputError("replace() needs a frame, not None (did an in-place method return it?).")
         self._frame = frame
+        self._origin = None if rows is None and columns is None else Origin(rows, columns)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -99,9 +107,10 @@ class Edit:
                 frame,
                 commit_changes(self._summary, self._now, self._max_versions),
                 expected=self._lineage,
+                origin=self._origin,
             )
         except ConflictError:
-            if self._changed(frame):
+            if self._origin is not None or self._changed(frame):
                 raise
 
     def _changed(self, frame: object) -> bool:

@@ -22,7 +22,7 @@ from framekeep.errors import BlobMissing, Conflict, ConflictError, InvalidInputE
 from framekeep.names import REVISION_SIZE, Digest, Revision, Space, checked_id, new_revision, space
 from framekeep.sessions.head import Session
 from framekeep.sessions.mutexes import Mutexes
-from framekeep.sessions.source import Source, damaged, missing, not_found
+from framekeep.sessions.source import Origin, Source, damaged, missing, not_found
 from framekeep.timeline import State, Timeline
 
 if TYPE_CHECKING:
@@ -219,6 +219,7 @@ class Heads:
         transition: Callable[[Session, State], Step[T]],
         *,
         expected: Revision | None = None,
+        origin: Origin | None = None,
     ) -> T:
         """Make a change that brings a frame.
 
@@ -229,9 +230,12 @@ class Heads:
             frame: a DataFrame or anything with ``__arrow_c_stream__``.
             transition: from the session and the frame's state to the next session.
             expected: the lineage that the frame was computed from; None: the one that is there now.
+            origin: where its rows and columns were in that lineage's current frame; None: rows are where they
+                were, and columns are known by their labels.
 
         Raises:
             ConflictError: the timeline is not that lineage (any more).
+            InvalidInputError: ``origin`` does not fit the two frames.
             NotADataFrameError, UnsupportedTypeError, DataFrameTooLargeError: nothing is stored.
         """
         name = space("session", checked_id(session_id))
@@ -248,7 +252,7 @@ class Heads:
                     previous=source.manifest(line.current.frame),
                     stage=lambda batch: self.engine.stage(name, batch),
                 )
-                state, marks = source.state_after(line.current, encoded.manifest)
+                state, marks = source.state_after(line.current, encoded.manifest, origin)
             except BlobMissing as error:
                 self._judge(session_id, loaded, error)
                 continue

@@ -3,17 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from framekeep.engines.base import Engine, Visit, blobs
-from framekeep.errors import BlobMissing, SessionDamagedError, SessionNotFoundError
-from framekeep.marks import Marks
+from framekeep.errors import BlobMissing, InvalidInputError, SessionDamagedError, SessionNotFoundError
+from framekeep.marks import Marks, Positions
 from framekeep.names import Digest, Space, digest_of
 from framekeep.sessions.head import Session
 from framekeep.timeline import State, Timeline
 
 if TYPE_CHECKING:
     from framekeep.frames import FrameCodec, Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the rows and columns of a frame were in the frame before it, so that marks can follow.
+
+    Attributes:
+        rows: for each row, its position there; None: all rows are where they were.
+        columns: for each column, its position there, -1 for a new one; None: they are known by their labels.
+    """
+
+    rows: Sequence[int] | Positions | None = None
+    columns: Sequence[int] | Positions | None = None
+
+    def checked(self, before: Manifest, after: Manifest) -> tuple[Positions | None, Positions | None]:
+        """Return both as arrays; InvalidInputError if they do not fit the frames."""
+        return (
+            _positions(self.rows, "row", 0, before.rows, after.rows),
+            _positions(self.columns, "column", -1, len(before.columns), len(after.columns)),
+        )
+
+
+def _positions(given: Any, what: str, least: int, limit: int, length: int) -> Positions | None:
+    if given is None:
+        return None
+    import numpy as np
+
+    array = np.asarray(given)
+    if array.shape != (length,) or (array.dtype.kind not in "iu" and length):
+        raise InvalidInputError(
+            f"The {what} positions of a replaced frame must be {length} integers, one for each {what}."
+        )
+    if length and not least <= int(array.min()) <= int(array.max()) < limit:
+        raise InvalidInputError(f"The {what} positions of a replaced frame go beyond the frame before it.")
+    return array.astype(np.int64)
 
 
 class Source:
@@ -49,15 +85,27 @@ class Source:
             needed |= (manifests.get(digest) or self.manifest(digest)).digests
         return frozenset(needed)
 
-    def state_after(self, before: State, manifest: Manifest) -> tuple[State, dict[Digest, bytes]]:
-        """Return the state of a frame that follows ``before``, and the blob of its marks if that is new."""
-        digest = before.marks
-        new: dict[Digest, bytes] = {}
-        if before.marks is not None:
-            old = self.manifest(before.frame)
-            if old.rows != manifest.rows or not old.columns.identical(manifest.columns):
-                marks = self.marks(before.marks).carried(old.columns, manifest.columns, manifest.rows)
-                digest, new = named(marks)
+    def state_after(
+        self, before: State, manifest: Manifest, origin: Origin | None = None
+    ) -> tuple[State, dict[Digest, bytes]]:
+        """Return the state of a frame that follows ``before``, and the blob of its marks if that is new.
+
+        Raises:
+            InvalidInputError: ``origin`` does not fit the two frames.
+        """
+        if origin is None and before.marks is None:
+            return state_of(manifest, None), {}
+        old = self.manifest(before.frame)
+        rows, columns = (origin or Origin()).checked(old, manifest)
+        if before.marks is None:
+            return state_of(manifest, None), {}
+        at_home = rows is None and columns is None and old.rows == manifest.rows
+        if at_home and old.columns.identical(manifest.columns):
+            return state_of(manifest, before.marks), {}
+        marks = self.marks(before.marks).carried(
+            old.columns, manifest.columns, manifest.rows, row_sources=rows, column_sources=columns
+        )
+        digest, new = named(marks)
         return state_of(manifest, digest), new
 
     def names(self, session: Session, error: BlobMissing) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from framekeep.errors import (
+    ConflictError,
     InvalidInputError,
     InvalidMarksError,
     NotADataFrameError,
@@ -76,6 +77,75 @@ class PartTests(BackendTests):
         before = backend.revision(session)
         backend.set_intentional_missing(session, "age", [0])
         assert backend.revision(session) == before
+
+    def test_a_mark_may_have_a_reason(self, backend: SessionBackend, session: str) -> None:
+        backend.set_intentional_missing(session, "age", [3, 0], reason="not asked")
+        assert backend.get_intentional_missing(session) == {"age": [0, 3]}
+        assert backend.get_missing_reasons(session) == {"age": {"not asked": [0, 3]}}
+
+    def test_marks_without_a_reason_have_none(self, backend: SessionBackend, session: str) -> None:
+        assert backend.get_missing_reasons(session) == {}
+        backend.set_intentional_missing(session, "age", [1])
+        assert backend.get_missing_reasons(session) == {}
+
+    def test_reasons_are_given_for_many_columns_at_once(self, backend: SessionBackend, session: str) -> None:
+        marks: Any = {
+            "age": [{"rows": [0], "reason": "refused"}, {"rows": iter([2, 1]), "reason": "not asked"}],
+            "sex": [3],
+            "seen": [{"rows": [1]}],
+        }
+        backend.set_intentional_missing_batch(session, marks)
+        assert backend.get_intentional_missing(session) == {"age": [0, 1, 2], "sex": [3], "seen": [1]}
+        assert backend.get_missing_reasons(session) == {"age": {"refused": [0], "not asked": [1, 2]}}
+
+    def test_a_row_that_stays_marked_keeps_its_reason(self, backend: SessionBackend, session: str) -> None:
+        backend.set_intentional_missing(session, "age", [0, 1], reason="not asked")
+        backend.set_intentional_missing(session, "age", [1, 2])
+        assert backend.get_missing_reasons(session) == {"age": {"not asked": [1]}}
+
+    def test_an_empty_reason_takes_reasons_away(self, backend: SessionBackend, session: str) -> None:
+        backend.set_intentional_missing(session, "age", [0, 1], reason="not asked")
+        backend.set_intentional_missing(session, "age", [0, 1], reason="")
+        assert backend.get_missing_reasons(session) == {}
+        assert backend.get_intentional_missing(session) == {"age": [0, 1]}
+
+    def test_reasons_travel_with_versions(self, backend: SessionBackend, session: str) -> None:
+        backend.set_intentional_missing(session, "age", [0], reason="first")
+        backend.commit_dataframe(session, sample(9), "grow")
+        backend.set_intentional_missing(session, "age", [0], reason="second")
+        backend.undo(session)
+        assert backend.get_missing_reasons(session) == {"age": {"first": [0]}}
+        backend.redo(session)
+        assert backend.get_missing_reasons(session) == {"age": {"second": [0]}}
+
+    @pytest.mark.parametrize(
+        "entries",
+        [
+            [{"rows": [0], "reason": 1}],
+            [{"rows": [0], "reason": "x" * 1001}],
+            [{"rows": [0], "reason": "x"}, {"rows": [0, 1], "reason": "y"}],
+            [{"rows": [0], "why": "x"}],
+            [{"reason": "x"}],
+            [{"rows": [4], "reason": "x"}],
+            [{"rows": [0]}, 1],
+        ],
+        ids=["number", "long", "row twice", "other key", "no rows", "no such row", "mixed"],
+    )
+    def test_reasons_that_make_no_sense_are_refused(
+        self, backend: SessionBackend, session: str, entries: Any
+    ) -> None:
+        with pytest.raises(InvalidMarksError):
+            backend.set_intentional_missing_batch(session, {"sex": [0], "age": entries})
+        assert backend.get_intentional_missing(session) == {}
+
+    def test_marks_may_stand_on_a_revision(self, backend: SessionBackend, session: str) -> None:
+        before = backend.revision(session)
+        backend.set_intentional_missing(session, "age", [0], expected_revision=before)
+        with pytest.raises(ConflictError, match=session):
+            backend.set_intentional_missing(session, "age", [1], expected_revision=before)
+        with pytest.raises(ConflictError, match=session):
+            backend.set_intentional_missing_batch(session, {"age": [1]}, expected_revision=before)
+        assert backend.get_intentional_missing(session) == {"age": [0]}
 
     # --- temporary storage -------------------------------------------------------------------------
 

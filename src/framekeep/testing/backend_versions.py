@@ -223,7 +223,28 @@ class VersionTests(BackendTests):
             lambda: backend.undo(session, expected_revision=revision),
             lambda: backend.redo(session, expected_revision=revision),
             lambda: backend.restore(session, 1, expected_revision=revision),
+            lambda: backend.checkpoint(session, "x", expected_revision=revision),
+            lambda: backend.apply(session, "x", lambda df: df.head(1), expected_revision=revision),
+            lambda: backend.edit(session, "x", expected_revision=revision).__enter__(),
         ):
             with pytest.raises(ConflictError, match="s1"):
                 call()
         assert same(backend.get_dataframe(session), sample(5))
+
+    def test_a_checkpoint_keeps_the_state_that_is_there(self, backend: SessionBackend, session: str) -> None:
+        backend.set_intentional_missing(session, "age", [2])
+        assert backend.checkpoint(session, "before the cleaning") == 1
+        assert same(backend.get_dataframe(session), sample())
+        backend.update_dataframe(session, sample(9))
+        assert same(backend.undo_last_change(session), sample())
+        assert backend.get_intentional_missing(session) == {"age": [2]}
+        assert [entry["action_summary"] for entry in backend.get_history(session)] == ["before the cleaning"]
+
+    def test_a_checkpoint_keeps_to_the_number_of_versions(
+        self, backend: SessionBackend, session: str
+    ) -> None:
+        for number in range(4):
+            backend.checkpoint(session, str(number), 2, expected_revision=backend.revision(session))
+        assert [entry["version_id"] for entry in backend.get_history(session)] == [3, 4]
+        with pytest.raises(InvalidInputError):
+            backend.checkpoint(session, "x", -1)
