@@ -7,7 +7,7 @@ do is told in ``sessions``.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from framekeep.exporting import ExportOptions
     from framekeep.frames import Damage, FrameDiff
     from framekeep.sessions import Edit, SessionBackend
 
@@ -143,11 +144,57 @@ class DataManager:
         """Return rows ``offset`` to ``offset + limit`` of a frame, reading only what holds them."""
         return self.backend.get_page(session_id, offset, limit, columns, version=version)
 
+    def get_page_json(
+        self,
+        session_id: str,
+        offset: int,
+        limit: int,
+        columns: Sequence[Hashable] | None = None,
+        *,
+        version: int | str = "current",
+        orient: str = "rows",
+    ) -> tuple[Revision, bytes]:
+        """Return the revision and a page as JSON ``{"columns", "rows", "offset", "limit", "total_rows"}``."""
+        return self.backend.get_page_json(session_id, offset, limit, columns, version=version, orient=orient)
+
+    def export(
+        self,
+        session_id: str,
+        format: str,
+        *,
+        offset: int = 0,
+        limit: int | None = None,
+        columns: Sequence[Hashable] | None = None,
+        version: int | str = "current",
+        options: ExportOptions | None = None,
+    ) -> tuple[Revision, Iterator[bytes]]:
+        """Return the revision and the pieces of a file that holds the frame ("csv", "parquet", "xlsx" …)."""
+        return self.backend.export(
+            session_id, format, offset=offset, limit=limit, columns=columns, version=version, options=options
+        )
+
+    def profile(
+        self,
+        session_id: str,
+        columns: Sequence[Hashable] | None = None,
+        *,
+        bins: int = 20,
+        top: int = 10,
+        version: int | str = "current",
+    ) -> tuple[Revision, list[dict[str, Any]]]:
+        """Return the revision and a profile of each column, ready for JSON."""
+        return self.backend.profile(session_id, columns, bins=bins, top=top, version=version)
+
     def update_dataframe(
-        self, session_id: str, df: pd.DataFrame, *, expected_revision: Revision | None = None
+        self,
+        session_id: str,
+        df: pd.DataFrame,
+        *,
+        expected_revision: Revision | None = None,
+        on_revision: Told | None = None,
     ) -> None:
         """Replace the current frame; ConflictError if somebody else changed it meanwhile."""
-        self.backend.update_dataframe(session_id, df, expected_revision=expected_revision)
+        self.backend.update_dataframe(session_id, df, expected_revision=expected_revision, on_revision=on_revision)
 
     def delete_session(self, session_id: str) -> bool:
         """Delete a session with all it holds; False if it was not there."""
@@ -189,10 +236,11 @@ class DataManager:
         max_versions: int | None = None,
         *,
         expected_revision: Revision | None = None,
+        on_revision: Told | None = None,
     ) -> int:
         """Keep the current state as the newest version without loading its frame; return its id."""
         return self.backend.checkpoint(
-            session_id, summary, self._limit(max_versions), expected_revision=expected_revision
+            session_id, summary, self._limit(max_versions), expected_revision=expected_revision, on_revision=on_revision
         )
 
     def edit(
@@ -205,7 +253,7 @@ class DataManager:
     ) -> Edit:
         """Hand out the current frame in a ``with`` block and commit what was changed, as one version."""
         return self.backend.edit(
-            session_id, summary, self._limit(max_versions), expected_revision=expected_revision
+            session_id, summary, self._limit(max_versions), expected_revision=expected_revision, on_revision=on_revision
         )
 
     def apply(
@@ -222,7 +270,7 @@ class DataManager:
         Return the version's id; None if nothing changed.
         """
         return self.backend.apply(
-            session_id, summary, function, self._limit(max_versions), expected_revision=expected_revision
+            session_id, summary, function, self._limit(max_versions), expected_revision=expected_revision, on_revision=on_revision
         )
 
     def commit_dataframe(
@@ -233,10 +281,11 @@ class DataManager:
         max_versions: int | None = None,
         *,
         expected_revision: Revision | None = None,
+        on_revision: Told | None = None,
     ) -> int:
         """Keep what was as a version and make ``df`` current, in one step; return the version's id."""
         return self.backend.commit_dataframe(
-            session_id, df, summary, self._limit(max_versions), expected_revision=expected_revision
+            session_id, df, summary, self._limit(max_versions), expected_revision=expected_revision, on_revision=on_revision
         )
 
     def create_version(
@@ -247,25 +296,43 @@ class DataManager:
         max_versions: int | None = None,
         *,
         expected_revision: Revision | None = None,
+        on_revision: Told | None = None,
     ) -> int:
         """Keep ``df``, the state before an action, as the newest version; return its id."""
         return self.backend.create_version(
-            session_id, df, summary, self._limit(max_versions), expected_revision=expected_revision
+            session_id, df, summary, self._limit(max_versions), expected_revision=expected_revision, on_revision=on_revision
         )
 
-    def undo(self, session_id: str, *, expected_revision: Revision | None = None) -> dict[str, Any]:
+    def undo(
+        self,
+        session_id: str,
+        *,
+        expected_revision: Revision | None = None,
+        on_revision: Told | None = None,
+    ) -> dict[str, Any]:
         """Step back without loading a frame; return the version that is current now."""
-        return self.backend.undo(session_id, expected_revision=expected_revision)
+        return self.backend.undo(session_id, expected_revision=expected_revision, on_revision=on_revision)
 
-    def redo(self, session_id: str, *, expected_revision: Revision | None = None) -> dict[str, Any]:
+    def redo(
+        self,
+        session_id: str,
+        *,
+        expected_revision: Revision | None = None,
+        on_revision: Told | None = None,
+    ) -> dict[str, Any]:
         """Step forward without loading a frame; return the version whose action is done again."""
-        return self.backend.redo(session_id, expected_revision=expected_revision)
+        return self.backend.redo(session_id, expected_revision=expected_revision, on_revision=on_revision)
 
     def restore(
-        self, session_id: str, version_id: int, *, expected_revision: Revision | None = None
+        self,
+        session_id: str,
+        version_id: int,
+        *,
+        expected_revision: Revision | None = None,
+        on_revision: Told | None = None,
     ) -> dict[str, Any]:
         """Step to a version without loading a frame; redo leads back."""
-        return self.backend.restore(session_id, version_id, expected_revision=expected_revision)
+        return self.backend.restore(session_id, version_id, expected_revision=expected_revision, on_revision=on_revision)
 
     def undo_last_change(self, session_id: str) -> pd.DataFrame:
         """Step back and return the frame that is current now."""
@@ -307,13 +374,14 @@ class DataManager:
         *,
         reason: str | None = None,
         expected_revision: Revision | None = None,
+        on_revision: Told | None = None,
     ) -> None:
         """Mark exactly these rows of a column; an empty list clears it.
 
         A reason of "" takes reasons away, None leaves each row the reason it has.
         """
         self.backend.set_intentional_missing(
-            session_id, column, row_indices, reason=reason, expected_revision=expected_revision
+            session_id, column, row_indices, reason=reason, expected_revision=expected_revision, on_revision=on_revision
         )
 
     def set_intentional_missing_batch(
@@ -322,10 +390,11 @@ class DataManager:
         columns_data: Mapping[Any, Iterable[int] | Iterable[Mapping[str, Any]]],
         *,
         expected_revision: Revision | None = None,
+        on_revision: Told | None = None,
     ) -> None:
         """Set the marks of several columns in one step: rows, or a list of ``{"rows": …, "reason": …}``."""
         self.backend.set_intentional_missing_batch(
-            session_id, columns_data, expected_revision=expected_revision
+            session_id, columns_data, expected_revision=expected_revision, on_revision=on_revision
         )
 
     # --- audit -----------------------------------------------------------------------------------

@@ -1,1 +1,26 @@
-"""Writes frames in the formats that others read, in bounded memory."""
+"""Tables written for others to read: JSON, JSON lines, CSV, TSV, Arrow, Parquet, Excel. No I/O, no sessions.
+
+Knows arrays, not how frames are stored. Every writer gives pieces of bounded size and never holds a whole
+file.
+"""
+
+from framekeep.exporting.labels import label_text, resolve_columns
+from framekeep.exporting.media import FORMATS, Format, format_accepted, format_named, format_of
+from framekeep.exporting.options import ExportOptions
+from framekeep.exporting.page import page_json
+from framekeep.exporting.window import Window
+from framekeep.exporting.write import pieces
+
+__all__ = [
+    "FORMATS",
+    "ExportOptions",
+    "Format",
+    "Window",
+    "format_accepted",
+    "format_named",
+    "format_of",
+    "label_text",
+    "page_json",
+    "pieces",
+    "resolve_columns",
+]

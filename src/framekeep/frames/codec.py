@@ -280,6 +280,13 @@ class FrameCodec:
         labels = manifest.columns if columns is None else manifest.columns[list(places)]
         return self._frame(read, manifest, labels, places, start, stop)
 
+    def window(
+        self, read: Reader, manifest: Manifest, places: Sequence[int], start: int, stop: int
+    ) -> tuple[list[Any], pd.Index]:
+        """Return the arrays at ``places`` and the index for rows ``[start, stop)``."""
+        columns = self.columns(read, manifest, places, start, stop)
+        return columns, self._index(read, manifest, start, stop)
+
     def table(self, read: Reader, manifest: Manifest) -> pa.Table:
         """Return the frame as a pyarrow Table (see ``tables.py`` for the index and for what Arrow lacks)."""
         return table_of(self.decode(read, manifest))

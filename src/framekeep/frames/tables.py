@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -29,11 +29,15 @@ def table_of(frame: pd.DataFrame) -> pa.Table:
         UnsupportedTypeError: for a column or label that Arrow has no type for, or only one that would change
             a value of it; names it.
     """
+    return table_from(frame.columns, column_arrays(frame), frame.index)
+
+
+def table_from(labels: Iterable[Hashable], arrays: Iterable[Any], index: pd.Index) -> pa.Table:
+    """Return what ``table_of`` does, of a frame's parts."""
     names, columns = [], []
-    for label, array in zip(frame.columns, column_arrays(frame), strict=True):
+    for label, array in zip(labels, arrays, strict=True):
         names.append(_name(label, place(label)))
         columns.append(_column(array, place(label)))
-    index = frame.index
     if not (type(index) is pd.RangeIndex and index.name is None and index.start == 0 and index.step == 1):
         for i in range(index.nlevels):
             level = index.get_level_values(i)
@@ -41,7 +45,7 @@ def table_of(frame: pd.DataFrame) -> pa.Table:
             names.append(_name(level.name if level.name is not None else f"__index_level_{i}__", where))
             columns.append(_column(level.array, where))
     if not columns:
-        return pa.Table.from_struct_array(pa.array([{}] * len(frame), pa.struct([])))
+        return pa.Table.from_struct_array(pa.array([{}] * len(index), pa.struct([])))
     return pa.Table.from_arrays(columns, names=names)
 
 

@@ -5,24 +5,26 @@ Owns the answers' shapes. How a head is read is in ``heads``; which part of a fr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from framekeep.engines.base import Engine
-from framekeep.errors import FramekeepError, InvalidInputError
+from framekeep.errors import FramekeepError
 from framekeep.names import Revision, checked_id, space
 from framekeep.sessions import verbs
 from framekeep.sessions.arguments import checked_count
 from framekeep.sessions.check import check
 from framekeep.sessions.heads import Heads, Loaded
 from framekeep.sessions.source import Source, not_found
+from framekeep.sessions.views import Views, chosen
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from framekeep.exporting import ExportOptions
     from framekeep.frames import Damage, FrameCodec, FrameDiff, Manifest
     from framekeep.marks import Marks
 
@@ -46,6 +48,7 @@ class SessionReader:
         self.codec = codec
         self._heads = heads
         self._clock = clock
+        self._views = Views(heads, codec)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
@@ -157,7 +160,7 @@ class SessionReader:
         return self._heads.read(
             session_id,
             lambda loaded, source: self.codec.decode(
-                source.chunks, _chosen(loaded, source, version), copy=copy
+                source.chunks, chosen(loaded, source, version), copy=copy
             ),
         )
 
@@ -165,7 +168,7 @@ class SessionReader:
         """Return a frame as a pyarrow table (``version`` as in ``get_dataframe``)."""
         return self._heads.read(
             session_id,
-            lambda loaded, source: self.codec.table(source.chunks, _chosen(loaded, source, version)),
+            lambda loaded, source: self.codec.table(source.chunks, chosen(loaded, source, version)),
         )
 
     def get_page(
@@ -194,9 +197,89 @@ class SessionReader:
         return self._heads.read(
             session_id,
             lambda loaded, source: self.codec.page(
-                source.chunks, _chosen(loaded, source, version), start, number, columns
+                source.chunks, chosen(loaded, source, version), start, number, columns
             ),
         )
+
+    def get_page_json(
+        self,
+        session_id: str,
+        offset: int,
+        limit: int,
+        columns: Sequence[Hashable] | None = None,
+        *,
+        version: int | str = "current",
+        orient: str = "rows",
+    ) -> tuple[Revision, bytes]:
+        """Return the revision and rows ``offset`` to ``offset + limit`` as a JSON document.
+
+        Args:
+            session_id: the session.
+            offset: first row position; at or after the end gives no rows.
+            limit: at most this many rows.
+            columns: names as text (or labels), in this order; None for all.
+            version: as in ``get_dataframe``.
+            orient: "rows" gives a list for each row, "records" an object by column name.
+
+        Raises:
+            InvalidInputError: unknown orient, or records of which two have one name.
+            UnknownColumnError: the frame does not have one of ``columns``.
+            VersionNotFoundError: the version is unknown or was dropped.
+        """
+        return self._views.page_json(session_id, offset, limit, columns, version, orient)
+
+    def export(
+        self,
+        session_id: str,
+        format: str,
+        *,
+        offset: int = 0,
+        limit: int | None = None,
+        columns: Sequence[Hashable] | None = None,
+        version: int | str = "current",
+        options: ExportOptions | None = None,
+    ) -> tuple[Revision, Iterator[bytes]]:
+        """Return the revision and the pieces of a file that holds the frame.
+
+        Whatever is refused is refused by this call; the iterator only writes, from memory: it holds nothing
+        of the store, and later changes of the session do not show in it.
+
+        Args:
+            session_id: the session.
+            format: a name in ``exporting.FORMATS``: "csv", "parquet", "xlsx" …
+            offset, limit, columns, version: as in ``get_page_json``; all rows and columns unless said.
+            options: see ``ExportOptions``.
+
+        Raises:
+            InvalidInputError: unknown format or option, or more rows or columns than the format has.
+            UnsupportedTypeError: the format has no word for a column; names it.
+            UnknownColumnError, VersionNotFoundError: as in ``get_page_json``.
+        """
+        return self._views.export(session_id, format, offset, limit, columns, version, options)
+
+    def profile(
+        self,
+        session_id: str,
+        columns: Sequence[Hashable] | None = None,
+        *,
+        bins: int = 20,
+        top: int = 10,
+        version: int | str = "current",
+    ) -> tuple[Revision, list[dict[str, Any]]]:
+        """Return the revision and a profile of each column, ready for JSON (see ``profiling.profile``).
+
+        Args:
+            session_id: the session.
+            columns: names as text (or labels), in this order; None for all.
+            bins: how many bins a histogram has.
+            top: how many of the most frequent values are given.
+            version: as in ``get_dataframe``.
+
+        Raises:
+            InvalidInputError: ``bins`` or ``top`` out of range.
+            UnknownColumnError, VersionNotFoundError: as in ``get_page_json``.
+        """
+        return self._views.profile(session_id, columns, bins, top, version)
 
     def diff_versions(
         self, session_id: str, a: int | str, b: int | str = "current", *, samples: int = 10
@@ -210,7 +293,7 @@ class SessionReader:
         return self._heads.read(
             session_id,
             lambda loaded, source: self.codec.diff(
-                source.chunks, _chosen(loaded, source, a), _chosen(loaded, source, b), samples=samples
+                source.chunks, chosen(loaded, source, a), chosen(loaded, source, b), samples=samples
             ),
         )
 
@@ -248,12 +331,3 @@ class SessionReader:
             "error": error,
             "details": dict(health.details),
         }
-
-
-def _chosen(loaded: Loaded, source: Source, which: int | str) -> Manifest:
-    line = loaded.session.timeline
-    if isinstance(which, str):
-        if which != "current":
-            raise InvalidInputError(f"A state is a version id or 'current', not {which[:40]!r}.")
-        return source.manifest(line.current.frame)
-    return source.manifest(line.version(checked_count(which, "version id")).state.frame)

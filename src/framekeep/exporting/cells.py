@@ -1,0 +1,263 @@
+"""One cell as JSON has it, whatever it is: nothing that a frame can hold is refused.
+
+What JSON has no word for becomes the nearest thing any client parses:
+
+- NaN, NaT, NA and the infinities are null;
+- integers that a double does not hold (beyond 2^53 - 1) are text, so are decimals, fractions and complex
+  numbers;
+- instants are ISO 8601 with their offset from UTC, durations ISO 8601 with the sign before them;
+- bytes are base64; sets are sorted lists; keys of dicts are text;
+- anything else is its ``str``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from base64 import b64encode
+from collections import deque
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import orjson
+import pandas as pd
+import pyarrow as pa
+
+from framekeep.exporting.labels import clean, label_text
+
+Json: TypeAlias = Any
+"""None, bool, int, float, str, list or dict with text for keys: what orjson takes."""
+
+SAFE: Final = 2**53 - 1
+"""Every integer up to here is a double; beyond, many clients round."""
+
+MAX_DEPTH: Final = 64
+"""Deeper and cyclic containers become text: parsers recurse."""
+MAX_PARTS: Final = 1_000_000
+"""Larger containers become text: a small cell can hold one list very many times over."""
+
+_DAY: Final = 86_400
+_ENDS: Final = {"left": "[)", "right": "(]", "both": "[]", "neither": "()"}
+
+
+class _TooLarge(Exception):
+    """A container is nested too deep, or has too many parts."""
+
+
+def json_cell(value: object) -> Json:
+    """Return a cell as JSON has it."""
+    simple = _SIMPLE.get(type(value))
+    if simple is not None:
+        return simple(value)
+    try:
+        return _Walk().value(value, 0)
+    except _TooLarge as error:
+        return f"<{type(value).__name__}: {error}>"
+
+
+class _Walk:
+    """One walk over a cell's parts, which it counts."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = MAX_PARTS
+
+    def value(self, value: Any, depth: int) -> Json:
+        simple = _SIMPLE.get(type(value))
+        if simple is not None:
+            return simple(value)
+        parts = self._parts(value)
+        if parts is None:
+            return _scalar(value)
+        if depth >= MAX_DEPTH:
+            raise _TooLarge(f"cyclic, or nested more than {MAX_DEPTH} deep")
+        if isinstance(parts, Mapping):
+            return self._mapping(parts, depth)
+        made = []
+        for part in parts:
+            self._count()
+            made.append(self.value(part, depth + 1))
+        if isinstance(value, set | frozenset):
+            made.sort(key=_order)
+        return made
+
+    def _count(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise _TooLarge(f"more than {MAX_PARTS:,} parts")
+
+    def _mapping(self, value: Mapping[Any, Any], depth: int) -> Json:
+        made: dict[str, Json] = {}
+        for key, part in value.items():
+            self._count()
+            made[label_text(key)] = self.value(part, depth + 1)
+        if len(made) == len(value):
+            return made
+        # Keys that differ but not as text: pairs, so that none is lost.
+        return [[label_text(key), self.value(part, depth + 1)] for key, part in value.items()]
+
+    def _parts(self, value: Any) -> Any:
+        """Return what a container holds (an iterable or a mapping); None for what is no container."""
+        if isinstance(value, list | tuple | set | frozenset | deque | Mapping):
+            return value
+        if isinstance(value, np.ndarray):
+            # Not tolist(): it would make integers of instants.
+            return value if value.ndim else None
+        if isinstance(value, pd.Series | pd.api.extensions.ExtensionArray):
+            return value
+        if isinstance(value, pd.Index):
+            return value
+        if isinstance(value, pd.DataFrame):
+            rows = zip(*(value.iloc[:, i] for i in range(value.shape[1])), strict=True)
+            return {"columns": list(value.columns), "rows": list(rows)}
+        if isinstance(value, pa.Array | pa.ChunkedArray):
+            return value
+        return None
+
+
+def _order(value: Json) -> bytes:
+    return orjson.dumps(clean(value))
+
+
+# --- scalars ------------------------------------------------------------------------------------
+
+
+def _scalar(value: Any) -> Json:
+    if isinstance(value, np.ndarray):  # of no dimension
+        value = value.item() if value.dtype.kind not in "mM" else value[()]
+    for kind, make in _KINDS:
+        if isinstance(value, kind):
+            return make(value)
+    return label_text(value)
+
+
+def integer(value: int) -> Json:
+    """Return an integer, as text if a double does not hold it."""
+    value = int(value)
+    return value if -SAFE <= value <= SAFE else label_text(value)
+
+
+def real(value: float) -> Json:
+    """Return a float; None if JSON has no word for it."""
+    value = float(value)
+    return value if math.isfinite(value) else None
+
+
+def _numpy_float(value: Any) -> Json:
+    if not np.isfinite(value):
+        return None
+    if value.dtype.itemsize < 8:
+        return float(str(value))  # the fewest digits that name it, as for a double
+    return float(value) if float(value) == value else str(value)
+
+
+def _complex(value: Any) -> Json:
+    return str(complex(value)) if np.isfinite(value) else None
+
+
+def base64(value: Any) -> str:
+    """Return bytes as base64."""
+    return b64encode(value).decode("ascii")
+
+
+def _decimal(value: Decimal) -> Json:
+    return str(value) if value.is_finite() else None
+
+
+def instant(value: dt.datetime) -> str:
+    """Return an instant as ISO 8601; with the offset of its zone, if that is one of whole minutes."""
+    offset = value.utcoffset()
+    if offset is not None and offset % dt.timedelta(minutes=1):
+        # ISO 8601 has no seconds in an offset, so few clients parse them.
+        try:
+            value = value.astimezone(dt.UTC)
+        except OverflowError:
+            return str(value)
+    return value.isoformat()
+
+
+def _timestamp(value: Any) -> Json:
+    return None if value is pd.NaT else instant(value)
+
+
+def duration(nanoseconds: int) -> str:
+    """Return a duration as ISO 8601: ``P1DT2H3M4.5S``, a negative one with the sign before it."""
+    sign = "-" if nanoseconds < 0 else ""
+    seconds, rest = divmod(abs(nanoseconds), 10**9)
+    days, seconds = divmod(seconds, _DAY)
+    fraction = f".{rest:09d}".rstrip("0") if rest else ""
+    clock = f"{seconds // 3600}H{seconds // 60 % 60}M{seconds % 60}{fraction}S"
+    return f"{sign}P{days}DT{clock}"
+
+
+def _timedelta(value: dt.timedelta) -> str:
+    return duration(value // dt.timedelta(microseconds=1) * 1000)
+
+
+def _pandas_timedelta(value: Any) -> str:
+    scale = {"s": 10**9, "ms": 10**6, "us": 1000, "ns": 1}[value.unit]
+    return duration(value._value * scale)
+
+
+def _numpy_time(value: Any) -> Json:
+    return None if np.isnat(value) else str(value)
+
+
+def interval(left: Json, right: Json, closed: str) -> str:
+    """Return an interval in mathematical notation."""
+    ends = _ENDS[closed]
+    return f"{ends[0]}{json_text(left)}, {json_text(right)}{ends[1]}"
+
+
+def _interval(value: Any) -> str:
+    return interval(json_cell(value.left), json_cell(value.right), value.closed)
+
+
+def _range(value: Any) -> str:
+    return repr(value)
+
+
+def json_text(value: Json) -> str:
+    """Return a JSON value as one text: a text is its own, the rest is JSON."""
+    if isinstance(value, str):
+        return value
+    return orjson.dumps(clean(value)).decode()
+
+
+_SIMPLE: Final[dict[type, Callable[[Any], Json]]] = {
+    str: lambda value: value,
+    bool: lambda value: value,
+    type(None): lambda value: None,
+    type(pd.NA): lambda value: None,
+    type(pd.NaT): lambda value: None,
+    int: integer,
+    float: real,
+    np.float64: real,
+    Decimal: _decimal,
+    dt.date: dt.date.isoformat,
+    dt.datetime: instant,
+    pd.Timestamp: _timestamp,
+    bytes: base64,
+}
+
+_KINDS: Final[tuple[tuple[type | tuple[type, ...], Callable[[Any], Json]], ...]] = (
+    (str, str),
+    ((bool, np.bool_), bool),
+    ((int, np.integer), integer),
+    (np.floating, _numpy_float),
+    (float, real),
+    ((complex, np.complexfloating), _complex),
+    ((bytes, bytearray, memoryview), base64),
+    (Decimal, _decimal),
+    (pd.Timedelta, _pandas_timedelta),
+    (dt.timedelta, _timedelta),
+    (dt.datetime, instant),
+    ((dt.date, dt.time), lambda value: value.isoformat()),
+    ((np.datetime64, np.timedelta64), _numpy_time),
+    (pd.Interval, _interval),
+    (pa.Scalar, lambda value: json_cell(value.as_py())),
+    (range, _range),
+)

@@ -1,0 +1,268 @@
+"""A column as a list of JSON values, by whole arrays where the type allows it.
+
+Gives for each cell what ``cells.json_cell`` gives for it alone, except that floats which JSON has no word for
+are left to orjson, which writes them as null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from framekeep.exporting.cells import SAFE, Json, base64, duration, integer, interval, json_cell
+
+_NAT: Final = np.iinfo(np.int64).min
+_PER_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_FINER: Final = {"s": (), "ms": ("ms",), "us": ("ms", "us"), "ns": ("ms", "us", "ns")}
+
+
+def json_column(array: Any) -> list[Json]:
+    """Return the cells of a 1-D array (numpy or a pandas extension array) as JSON has them."""
+    if type(array) is np.ndarray:
+        return _numpy(array)
+    for kind, make in _KINDS:
+        if isinstance(array, kind):
+            return make(array)
+    return [json_cell(cell) for cell in array]
+
+
+def json_index(index: pd.Index) -> list[Json]:
+    """Return the labels of an index as JSON has them; those of several levels are lists."""
+    if isinstance(index, pd.MultiIndex):
+        levels = [json_column(_unwrapped(index.get_level_values(i).array)) for i in range(index.nlevels)]
+        return [list(row) for row in zip(*levels, strict=True)]
+    return json_column(_unwrapped(index.array))
+
+
+def _unwrapped(array: Any) -> Any:
+    return array.to_numpy() if isinstance(array, pd.arrays.NumpyExtensionArray) else array
+
+
+# --- numpy --------------------------------------------------------------------------------------
+
+
+def _numpy(array: np.ndarray[Any, Any]) -> list[Json]:
+    kind = array.dtype.kind
+    if kind in "iu":
+        return _integers(array)
+    if kind == "f":
+        return _floats(array)
+    if kind == "b":
+        found: list[Json] = array.tolist()
+        return found
+    if kind == "M":
+        return instants(array)
+    if kind == "m":
+        return _durations(array)
+    return [json_cell(cell) for cell in array]
+
+
+def _integers(array: np.ndarray[Any, Any]) -> list[Json]:
+    cells: list[Json] = array.tolist()
+    if array.dtype.itemsize < 8 or not len(array) or (array.max() <= SAFE and array.min() >= -SAFE):
+        return cells
+    return [integer(cell) for cell in cells]
+
+
+def _floats(array: np.ndarray[Any, Any]) -> list[Json]:
+    if array.dtype.itemsize == 8:
+        return list(array.tolist())
+    if array.dtype.itemsize == 4:
+        # The fewest digits that name it, as for a double: 0.1 and not 0.10000000149011612.
+        text = pa.array(array.astype("f4", copy=False)).cast(pa.string())
+        return list(text.cast(pa.float64()).to_numpy().tolist())
+    return [json_cell(cell) for cell in array]
+
+
+# --- times --------------------------------------------------------------------------------------
+
+
+def instants(array: np.ndarray[Any, Any]) -> list[Json]:
+    """Return datetime64 values (s, ms, us or ns) as ISO 8601, as ``datetime.isoformat`` does.
+
+    A fraction of the second has 6 digits, or 9 if nanoseconds are there; none if it is zero.
+    """
+    ticks, per = _ticks(array)
+    cells: list[Json] = np.datetime_as_string((ticks // per).view("M8[s]")).tolist()
+    rest = ticks % per
+    places = np.flatnonzero(rest)
+    if len(places):
+        width = 6 if per < 10**9 else 9
+        scale = 10**width // per
+        for i, part in zip(places.tolist(), (rest[places] * scale).tolist(), strict=True):
+            digits = f"{part:0{width}d}"
+            cells[i] += f".{digits[:6] if digits[6:] == '000' else digits}"
+    return _with_missing(cells, ticks)
+
+
+def zoned_instants(array: np.ndarray[Any, Any], local: np.ndarray[Any, Any]) -> list[Json]:
+    """Return instants with their offset from UTC.
+
+    Args:
+        array: datetime64 in UTC.
+        local: the same instants as the clocks of their zone show them.
+    """
+    ticks, per = _ticks(array)
+    offsets = (_ticks(local)[0] - ticks) // per
+    # ISO 8601 has no seconds in an offset, so few clients parse them: such instants are given in UTC.
+    odd = offsets % 60 != 0
+    if odd.any():
+        local, offsets = np.where(odd, array, local), np.where(odd, 0, offsets)
+    known = {offset: _offset(offset) for offset in np.unique(offsets).tolist()}
+    cells = instants(local)
+    return [
+        None if cell is None else cell + known[offset]
+        for cell, offset in zip(cells, offsets.tolist(), strict=True)
+    ]
+
+
+def _offset(seconds: int) -> str:
+    hours, minutes = divmod(abs(seconds) // 60, 60)
+    return f"{'-' if seconds < 0 else '+'}{hours:02d}:{minutes:02d}"
+
+
+def _durations(array: np.ndarray[Any, Any]) -> list[Json]:
+    ticks, per = _ticks(array)
+    scale = 10**9 // per
+    return _with_missing([duration(tick * scale) for tick in ticks.tolist()], ticks)
+
+
+def _ticks(array: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], int]:
+    """Return the numbers of datetime64 or timedelta64 values, and how many of them are a second."""
+    per = _PER_SECOND[np.datetime_data(array.dtype)[0]]
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")).view("i8"), per
+
+
+def _with_missing(cells: list[Json], ticks: np.ndarray[Any, Any]) -> list[Json]:
+    for i in np.flatnonzero(ticks == _NAT).tolist():
+        cells[i] = None
+    return cells
+
+
+def _datetimes(array: Any) -> list[Json]:
+    if array.dtype.kind == "M" and getattr(array.dtype, "tz", None) is not None:
+        return zoned_instants(array._ndarray, array.tz_localize(None)._ndarray)
+    return instants(array._ndarray)
+
+
+# --- pandas -------------------------------------------------------------------------------------
+
+
+def _masked(array: Any) -> list[Json]:
+    cells = _numpy(array._data)
+    mask = array._mask
+    if mask.any():
+        for i in np.flatnonzero(mask).tolist():
+            cells[i] = None
+    return cells
+
+
+def _categorical(array: Any) -> list[Json]:
+    known = [*json_index(array.categories), None]  # code -1 is the last
+    return [known[code] for code in array.codes.tolist()]
+
+
+def _sparse(array: Any) -> list[Json]:
+    return json_column(np.asarray(array))
+
+
+def _intervals(array: Any) -> list[Json]:
+    left, right = (json_column(_unwrapped(ends.array)) for ends in (array.left, array.right))
+    closed = array.closed
+    return [
+        None if missing else interval(low, high, closed)
+        for low, high, missing in zip(left, right, array.isna().tolist(), strict=True)
+    ]
+
+
+def _text(array: Any) -> list[Json]:
+    data = getattr(array, "_pa_array", None)
+    if data is not None:
+        return _arrow_text(data)
+    return [cell if type(cell) is str else json_cell(cell) for cell in array._ndarray.tolist()]
+
+
+# --- Arrow --------------------------------------------------------------------------------------
+
+
+def _arrow_text(data: pa.ChunkedArray) -> list[Json]:
+    try:
+        found: list[Json] = data.to_pylist()
+    except UnicodeDecodeError:
+        # Arrow does not look at the bytes of a text, so they may be anything.
+        raw = data.cast(pa.large_binary())
+        return [None if cell is None else cell.decode("utf-8", "replace") for cell in raw.to_pylist()]
+    return found
+
+
+def _arrow(array: Any) -> list[Json]:
+    return arrow_column(array._pa_array)
+
+
+def arrow_column(data: pa.ChunkedArray) -> list[Json]:
+    """Return the cells of an Arrow column as JSON has them."""
+    kind = data.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return _arrow_text(data)
+    if pa.types.is_dictionary(kind):
+        return [cell for chunk in data.chunks for cell in _dictionary(chunk)]
+    if pa.types.is_timestamp(kind):
+        return _arrow_instants(data, kind)
+    if pa.types.is_duration(kind):
+        return _numpy_of(data, f"m8[{kind.unit}]", _durations)
+    if pa.types.is_decimal(kind):
+        found: list[Json] = data.cast(pa.string()).to_pylist()
+        return found
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return [None if cell is None else base64(cell) for cell in data.to_pylist()]
+    return [_arrow_cell(cell) for chunk in data.chunks for cell in chunk]
+
+
+def _arrow_cell(cell: pa.Scalar) -> Json:
+    try:
+        return json_cell(cell.as_py())
+    except Exception:  # what Python has no value for: a day of the year 10,000, a text that is no UTF-8
+        return str(cell)
+
+
+def _dictionary(chunk: pa.DictionaryArray) -> list[Json]:
+    known = [*arrow_column(pa.chunked_array([chunk.dictionary])), None]
+    places = pc.fill_null(chunk.indices.cast(pa.int64()), -1).to_pylist()
+    return [known[place] for place in places]
+
+
+def _numpy_of(
+    data: pa.ChunkedArray, dtype: str, make: Callable[[np.ndarray[Any, Any]], list[Json]]
+) -> list[Json]:
+    ticks = pc.fill_null(data.cast(pa.int64()), int(_NAT)).to_numpy()
+    return make(ticks.view(dtype))
+
+
+def _arrow_instants(data: pa.ChunkedArray, kind: Any) -> list[Json]:
+    if kind.tz is None:
+        return _numpy_of(data, f"M8[{kind.unit}]", instants)
+    local = pc.local_timestamp(data)
+
+    def make(array: np.ndarray[Any, Any]) -> list[Json]:
+        shown = pc.fill_null(local.cast(pa.int64()), int(_NAT)).to_numpy().view(array.dtype)
+        return zoned_instants(array, shown)
+
+    return _numpy_of(data, f"M8[{kind.unit}]", make)
+
+
+_KINDS: Final[tuple[tuple[Any, Callable[[Any], list[Json]]], ...]] = (
+    (pd.arrays.ArrowStringArray, _text),
+    (pd.arrays.StringArray, _text),
+    (pd.arrays.DatetimeArray, _datetimes),
+    (pd.arrays.TimedeltaArray, lambda array: _durations(array._ndarray)),
+    ((pd.arrays.IntegerArray, pd.arrays.FloatingArray, pd.arrays.BooleanArray), _masked),
+    (pd.Categorical, _categorical),
+    (pd.arrays.IntervalArray, _intervals),
+    (pd.arrays.SparseArray, _sparse),
+    (pd.arrays.ArrowExtensionArray, _arrow),
+)
