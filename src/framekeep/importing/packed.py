@@ -1,4 +1,4 @@
-"""Files in a wrapping (gzip, bzip2, xz, zstd, or a zip with one file in it), unpacked as a stream, with a cap.
+"""Files in a wrapping (gzip, bzip2, xz, zstd, or a zip with one file in it), unpacked as a stream with a cap.
 
 Knows nothing of what is inside, but that an archive of several files (tar, a fuller zip) is no table.
 """
