@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from framekeep.exporting import ExportOptions
     from framekeep.frames import Damage, FrameDiff
-    from framekeep.sessions import Edit, SessionBackend
+    from framekeep.sessions import Edit, SessionBackend, Told
 
 
 class DataManager:
@@ -194,7 +194,9 @@ class DataManager:
         on_revision: Told | None = None,
     ) -> None:
         """Replace the current frame; ConflictError if somebody else changed it meanwhile."""
-        self.backend.update_dataframe(session_id, df, expected_revision=expected_revision, on_revision=on_revision)
+        self.backend.update_dataframe(
+            session_id, df, expected_revision=expected_revision, on_revision=on_revision
+        )
 
     def delete_session(self, session_id: str) -> bool:
         """Delete a session with all it holds; False if it was not there."""
@@ -214,7 +216,11 @@ class DataManager:
         return self.backend.list_sessions(prefix)
 
     def revision(self, session_id: str) -> Revision:
-        """Return the name of the data's state, for ``expected_revision``."""
+        """Return the name of the data's state, for ``expected_revision``.
+
+        A verb that changes the data calls its ``on_revision`` with the state that it led to itself, which
+        ``revision`` afterwards need not be: somebody else may have gone on from there.
+        """
         return self.backend.revision(session_id)
 
     # --- metadata --------------------------------------------------------------------------------
@@ -240,7 +246,11 @@ class DataManager:
     ) -> int:
         """Keep the current state as the newest version without loading its frame; return its id."""
         return self.backend.checkpoint(
-            session_id, summary, self._limit(max_versions), expected_revision=expected_revision, on_revision=on_revision
+            session_id,
+            summary,
+            self._limit(max_versions),
+            expected_revision=expected_revision,
+            on_revision=on_revision,
         )
 
     def edit(
@@ -253,7 +263,7 @@ class DataManager:
     ) -> Edit:
         """Hand out the current frame in a ``with`` block and commit what was changed, as one version."""
         return self.backend.edit(
-            session_id, summary, self._limit(max_versions), expected_revision=expected_revision, on_revision=on_revision
+            session_id, summary, self._limit(max_versions), expected_revision=expected_revision
         )
 
     def apply(
@@ -270,7 +280,7 @@ class DataManager:
         Return the version's id; None if nothing changed.
         """
         return self.backend.apply(
-            session_id, summary, function, self._limit(max_versions), expected_revision=expected_revision, on_revision=on_revision
+            session_id, summary, function, self._limit(max_versions), expected_revision=expected_revision
         )
 
     def commit_dataframe(
@@ -285,7 +295,12 @@ class DataManager:
     ) -> int:
         """Keep what was as a version and make ``df`` current, in one step; return the version's id."""
         return self.backend.commit_dataframe(
-            session_id, df, summary, self._limit(max_versions), expected_revision=expected_revision, on_revision=on_revision
+            session_id,
+            df,
+            summary,
+            self._limit(max_versions),
+            expected_revision=expected_revision,
+            on_revision=on_revision,
         )
 
     def create_version(
@@ -300,7 +315,12 @@ class DataManager:
     ) -> int:
         """Keep ``df``, the state before an action, as the newest version; return its id."""
         return self.backend.create_version(
-            session_id, df, summary, self._limit(max_versions), expected_revision=expected_revision, on_revision=on_revision
+            session_id,
+            df,
+            summary,
+            self._limit(max_versions),
+            expected_revision=expected_revision,
+            on_revision=on_revision,
         )
 
     def undo(
@@ -332,7 +352,9 @@ class DataManager:
         on_revision: Told | None = None,
     ) -> dict[str, Any]:
         """Step to a version without loading a frame; redo leads back."""
-        return self.backend.restore(session_id, version_id, expected_revision=expected_revision, on_revision=on_revision)
+        return self.backend.restore(
+            session_id, version_id, expected_revision=expected_revision, on_revision=on_revision
+        )
 
     def undo_last_change(self, session_id: str) -> pd.DataFrame:
         """Step back and return the frame that is current now."""
@@ -381,7 +403,12 @@ class DataManager:
         A reason of "" takes reasons away, None leaves each row the reason it has.
         """
         self.backend.set_intentional_missing(
-            session_id, column, row_indices, reason=reason, expected_revision=expected_revision, on_revision=on_revision
+            session_id,
+            column,
+            row_indices,
+            reason=reason,
+            expected_revision=expected_revision,
+            on_revision=on_revision,
         )
 
     def set_intentional_missing_batch(

@@ -2,6 +2,7 @@
 
 from framekeep.sessions.backend import SessionBackend
 from framekeep.sessions.edit import Edit
+from framekeep.sessions.heads import Told
 from framekeep.sessions.protocol import StorageBackend
 
-__all__ = ["Edit", "SessionBackend", "StorageBackend"]
+__all__ = ["Edit", "SessionBackend", "StorageBackend", "Told"]

@@ -24,7 +24,7 @@ from framekeep.sessions.arguments import (
 )
 from framekeep.sessions.edit import Edit
 from framekeep.sessions.head import Session
-from framekeep.sessions.heads import PATIENCE, Heads
+from framekeep.sessions.heads import PATIENCE, Heads, Told
 from framekeep.sessions.reader import SessionReader
 from framekeep.sessions.source import state_of
 from framekeep.sessions.temporary import TemporaryStorage
@@ -95,7 +95,12 @@ class SessionBackend(SessionReader):
             raise taken
 
     def update_dataframe(
-        self, session_id: str, dataframe: pd.DataFrame, *, expected_revision: Revision | None = None
+        self,
+        session_id: str,
+        dataframe: pd.DataFrame,
+        *,
+        expected_revision: Revision | None = None,
+        on_revision: Told | None = None,
     ) -> None:
         """Replace the current frame; what could be redone is forgotten. Marks that still fit stay.
 
@@ -103,11 +108,14 @@ class SessionBackend(SessionReader):
             session_id: the session.
             dataframe: the new frame.
             expected_revision: what ``revision`` gave when the frame was read.
+            on_revision: called with the revision that this led to (so for every verb that changes data).
 
         Raises:
             ConflictError: somebody else changed the data during the call, or since ``expected_revision``.
         """
-        self._heads.advance(session_id, dataframe, verbs.update(self._now), expected=expected_revision)
+        self._heads.advance(
+            session_id, dataframe, verbs.update(self._now), expected=expected_revision, told=on_revision
+        )
 
     def delete_session(self, session_id: str) -> bool:
         """Delete a session with all it holds; False if it was not there.
@@ -145,6 +153,7 @@ class SessionBackend(SessionReader):
         max_versions: int = 5,
         *,
         expected_revision: Revision | None = None,
+        on_revision: Told | None = None,
     ) -> int:
         """Keep ``dataframe``, the state before an action, as the newest version and return its id.
 
@@ -157,7 +166,9 @@ class SessionBackend(SessionReader):
         summary = checked_text(action_summary, "action summary")
         limit = checked_count(max_versions, "number of versions")
         transition = verbs.create_version(summary, self._now, limit)
-        return self._heads.advance(session_id, dataframe, transition, expected=expected_revision)
+        return self._heads.advance(
+            session_id, dataframe, transition, expected=expected_revision, told=on_revision
+        )
 
     def commit_dataframe(
         self,
@@ -167,6 +178,7 @@ class SessionBackend(SessionReader):
         max_versions: int = 5,
         *,
         expected_revision: Revision | None = None,
+        on_revision: Told | None = None,
     ) -> int:
         """Keep what was as a version and make ``dataframe`` current, in one step; return the version's id.
 
@@ -176,7 +188,9 @@ class SessionBackend(SessionReader):
         summary = checked_text(action_summary, "action summary")
         limit = checked_count(max_versions, "number of versions")
         transition = verbs.commit_version(summary, self._now, limit)
-        return self._heads.advance(session_id, dataframe, transition, expected=expected_revision)
+        return self._heads.advance(
+            session_id, dataframe, transition, expected=expected_revision, told=on_revision
+        )
 
     def checkpoint(
         self,
@@ -185,6 +199,7 @@ class SessionBackend(SessionReader):
         max_versions: int = 5,
         *,
         expected_revision: Revision | None = None,
+        on_revision: Told | None = None,
     ) -> int:
         """Keep the current state as the newest version without loading its frame; return the version's id.
 
@@ -193,7 +208,7 @@ class SessionBackend(SessionReader):
         """
         summary = checked_text(action_summary, "action summary")
         transition = verbs.checkpoint(summary, self._now, checked_count(max_versions, "number of versions"))
-        return self._heads.move(session_id, transition, expected=expected_revision)
+        return self._heads.move(session_id, transition, expected=expected_revision, told=on_revision)
 
     def edit(
         self,
@@ -233,7 +248,13 @@ class SessionBackend(SessionReader):
             step.replace(function(frame))
         return step.version_id
 
-    def undo(self, session_id: str, *, expected_revision: Revision | None = None) -> dict[str, Any]:
+    def undo(
+        self,
+        session_id: str,
+        *,
+        expected_revision: Revision | None = None,
+        on_revision: Told | None = None,
+    ) -> dict[str, Any]:
         """Step back without loading a frame; return the version that is current now.
 
         Raises:
@@ -241,15 +262,26 @@ class SessionBackend(SessionReader):
             ConflictError: somebody else changed the data at the same moment, or since ``expected_revision``.
         """
         transition = verbs.cursor(Timeline.undo, "Undid", self._now)
-        return self._heads.move(session_id, transition, expected=expected_revision)
+        return self._heads.move(session_id, transition, expected=expected_revision, told=on_revision)
 
-    def redo(self, session_id: str, *, expected_revision: Revision | None = None) -> dict[str, Any]:
+    def redo(
+        self,
+        session_id: str,
+        *,
+        expected_revision: Revision | None = None,
+        on_revision: Told | None = None,
+    ) -> dict[str, Any]:
         """Step forward without loading a frame; return the version whose action is done again."""
         transition = verbs.cursor(Timeline.redo, "Redid", self._now)
-        return self._heads.move(session_id, transition, expected=expected_revision)
+        return self._heads.move(session_id, transition, expected=expected_revision, told=on_revision)
 
     def restore(
-        self, session_id: str, version_id: int, *, expected_revision: Revision | None = None
+        self,
+        session_id: str,
+        version_id: int,
+        *,
+        expected_revision: Revision | None = None,
+        on_revision: Told | None = None,
     ) -> dict[str, Any]:
         """Step to a version (forward or back) without loading a frame; redo and undo lead on from there.
 
@@ -258,7 +290,7 @@ class SessionBackend(SessionReader):
         """
         number = checked_count(version_id, "version id")
         transition = verbs.cursor(lambda line: line.restore(number), "Restored", self._now)
-        return self._heads.move(session_id, transition, expected=expected_revision)
+        return self._heads.move(session_id, transition, expected=expected_revision, told=on_revision)
 
     def undo_last_change(self, session_id: str) -> pd.DataFrame:
         """Step back and return the frame that is current now."""
@@ -285,6 +317,7 @@ class SessionBackend(SessionReader):
         *,
         reason: str | None = None,
         expected_revision: Revision | None = None,
+        on_revision: Told | None = None,
     ) -> None:
         """Mark exactly these rows of a column; an empty list clears it.
 
@@ -303,7 +336,9 @@ class SessionBackend(SessionReader):
             ConflictError: somebody else changed the data since ``expected_revision``.
         """
         entries = [{"rows": row_indices, "reason": reason}]
-        self.set_intentional_missing_batch(session_id, {column: entries}, expected_revision=expected_revision)
+        self.set_intentional_missing_batch(
+            session_id, {column: entries}, expected_revision=expected_revision, on_revision=on_revision
+        )
 
     def set_intentional_missing_batch(
         self,
@@ -311,6 +346,7 @@ class SessionBackend(SessionReader):
         columns_data: Mapping[Any, Iterable[int] | Iterable[Mapping[str, Any]]],
         *,
         expected_revision: Revision | None = None,
+        on_revision: Told | None = None,
     ) -> None:
         """Set the marks of several columns in one step; either all are valid or nothing is changed.
 
@@ -318,7 +354,7 @@ class SessionBackend(SessionReader):
         """
         # An iterator must survive a second attempt.
         transition = verbs.mark(listed(columns_data))
-        self._heads.change(session_id, transition, expected=expected_revision)
+        self._heads.change(session_id, transition, expected=expected_revision, told=on_revision)
 
     # --- audit -----------------------------------------------------------------------------------
 

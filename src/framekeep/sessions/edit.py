@@ -36,6 +36,7 @@ class Edit:
 
     Attributes:
         version_id: after the block, the version that undo would step back to; None if nothing changed.
+        revision: in the block, of the data that was handed out; after it, of the data as the edit left it.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Edit:
         expected: Revision | None = None,
     ) -> None:
         self.version_id: int | None = None
+        self.revision: Revision | None = None
         self._expected = expected
         self._heads = heads
         self._now = now
@@ -71,7 +73,7 @@ class Edit:
             return loaded, manifest, codec.decode(source.chunks, manifest)
 
         loaded, manifest, frame = self._heads.read(self._session_id, view)
-        self._lineage = loaded.session.lineage
+        self._lineage = self.revision = loaded.session.lineage
         self._manifest = manifest
         self._frame = frame
         return frame
@@ -108,10 +110,14 @@ class Edit:
                 commit_changes(self._summary, self._now, self._max_versions),
                 expected=self._lineage,
                 origin=self._origin,
+                told=self._told,
             )
         except ConflictError:
             if self._origin is not None or self._changed(frame):
                 raise
+
+    def _told(self, revision: Revision) -> None:
+        self.revision = revision
 
     def _changed(self, frame: object) -> bool:
         before = self._manifest

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+Told = Callable[[Revision], None]
+"""Called with the lineage that a change led to: after it is stored, and before its verb returns."""
+
 PATIENCE = 30.0
 """Seconds that a commutative change is tried against a busy session before ConflictError."""
 
@@ -180,6 +183,7 @@ class Heads:
         transition: Callable[[Session, Source], Step[T]],
         *,
         expected: Revision | None = None,
+        told: Told | None = None,
     ) -> T:
         """Make a change that commutes with others: computed anew on each new head until it wins.
 
@@ -192,10 +196,15 @@ class Heads:
                 check_lineage(session_id, loaded.session, expected)
             return transition(loaded.session, source)
 
-        return self._move(session_id, pinned)
+        return self._move(session_id, pinned, told=told)
 
     def move(
-        self, session_id: str, transition: Callable[[Session], Step[T]], *, expected: Revision | None = None
+        self,
+        session_id: str,
+        transition: Callable[[Session], Step[T]],
+        *,
+        expected: Revision | None = None,
+        told: Told | None = None,
     ) -> T:
         """Make a change of the timeline that stands on the timeline as it is now (or at ``expected``).
 
@@ -210,7 +219,7 @@ class Heads:
             check_lineage(session_id, loaded.session, lineage)
             return transition(loaded.session)
 
-        return self._move(session_id, pinned)
+        return self._move(session_id, pinned, told=told)
 
     def advance(
         self,
@@ -220,6 +229,7 @@ class Heads:
         *,
         expected: Revision | None = None,
         origin: Origin | None = None,
+        told: Told | None = None,
     ) -> T:
         """Make a change that brings a frame.
 
@@ -232,6 +242,7 @@ class Heads:
             expected: the lineage that the frame was computed from; None: the one that is there now.
             origin: where its rows and columns were in that lineage's current frame; None: rows are where they
                 were, and columns are known by their labels.
+            told: called with the lineage that this leads to.
 
         Raises:
             ConflictError: the timeline is not that lineage (any more).
@@ -259,7 +270,7 @@ class Heads:
             except SessionDamagedError as error:
                 raise damaged(session_id, error) from error
             with suppress(_StagedGone):
-                return self._commit_encoded(session_id, expected, encoded, state, marks, transition)
+                return self._commit_encoded(session_id, expected, encoded, state, marks, transition, told)
         raise ConflictError(
             f"The parts of session {session_id!r} that were stored ahead were freed meanwhile. Try again."
         )
@@ -272,13 +283,14 @@ class Heads:
         state: State,
         marks: Mapping[Digest, bytes],
         transition: Callable[[Session, State], Step[T]],
+        told: Told | None,
     ) -> T:
         def pinned(loaded: Loaded, _: Source) -> Step[T]:
             check_lineage(session_id, loaded.session, expected)
             step = transition(loaded.session, state)
             return replace(step, blobs={**encoded.blobs, **marks, **step.blobs})
 
-        return self._move(session_id, pinned, encoded=encoded)
+        return self._move(session_id, pinned, encoded=encoded, told=told)
 
     def _move(
         self,
@@ -286,6 +298,7 @@ class Heads:
         transition: Callable[[Loaded, Source], Step[T]],
         *,
         encoded: Encoded | None = None,
+        told: Told | None = None,
     ) -> T:
         name = space("session", checked_id(session_id))
         source = self.source(session_id)
@@ -298,8 +311,11 @@ class Heads:
                     step = transition(loaded, source)
                     if step.session is loaded.session and not step.audit:
                         self._touch(loaded, session_id)
-                        return step.result
-                    self._commit(name, source, loaded, step, encoded)
+                        lineage = loaded.session.lineage
+                    else:
+                        lineage = self._commit(name, source, loaded, step, encoded)
+                    if told is not None:
+                        told(lineage)
                     return step.result
                 except Conflict:
                     pass
@@ -319,7 +335,7 @@ class Heads:
 
     def _commit(
         self, name: Space, source: Source, loaded: Loaded, step: Step[T], encoded: Encoded | None
-    ) -> None:
+    ) -> Revision:
         before, after = loaded.session, step.session
         revision = self._revisions()
         if after.timeline != before.timeline:
@@ -339,6 +355,7 @@ class Heads:
                 ttl=after.ttl,
             ),
         )
+        return after.lineage
 
     def _judge(self, session_id: str, loaded: Loaded, error: BlobMissing) -> None:
         """Return if the head moved since ``loaded``; else a blob it names is gone: SessionDamagedError."""
