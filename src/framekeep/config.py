@@ -184,8 +184,8 @@ class Settings(BaseSettings):
     )
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (),
-        description="Keys that may use the service, separated by commas; a session belongs to the key that made "
-        "it. None: anybody who reaches the service may use it.",
+        description="Keys that may use the service, separated by commas; a session belongs to the key that "
+        "made it. None: anybody who reaches the service may use it.",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Web origins that may call the service, separated by commas."

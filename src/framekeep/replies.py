@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from framekeep.engines.base import Change, Engine
@@ -76,10 +77,8 @@ class Claim:
 
     def _commit(self, body: bytes | None, ttl: float | None) -> None:
         change = Change(expected=self._revision, revision=self._revisions(), body=body, ttl=ttl)
-        try:
+        with suppress(Conflict):  # the lease ran out, and somebody else has claimed it
             self._engine.commit(self._space, change)
-        except Conflict:
-            pass  # the lease ran out, and somebody else has claimed it
 
 
 class Replies:
