@@ -309,6 +309,12 @@ class Settings(BaseSettings):
             return None
         return self.pickle_signing_key.get_secret_value().encode()
 
+    def export(self) -> None:
+        """Put what was given as arguments into the environment, for the processes that this one starts."""
+        for name, source in self._sources.items():
+            if source == "argument":
+                os.environ[name.upper()] = _written(getattr(self, name))
+
     # --- telling what is set ---------------------------------------------------------------------
 
     def describe(self) -> list[SettingRow]:
@@ -368,6 +374,21 @@ def _shown(value: object) -> str:
             return f"{value:g}"
         case _:
             return without_password(os.fspath(value) if isinstance(value, Path) else str(value))
+
+
+def _written(value: object) -> str:
+    """Return a value as it stands in the environment, secrets included."""
+    match value:
+        case SecretStr():
+            return value.get_secret_value()
+        case tuple():
+            return ",".join(_written(each) for each in value)
+        case bool():
+            return str(value).lower()
+        case None:
+            return ""
+        case _:
+            return str(value)
 
 
 def _may_be(settings: type[Settings], name: str) -> str:

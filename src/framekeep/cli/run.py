@@ -17,7 +17,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from framekeep.errors import NotFoundError
+from framekeep.errors import ConfigurationError, NotFoundError
 
 if TYPE_CHECKING:
     import typer
@@ -40,6 +40,19 @@ class NoStoreError(NotFoundError):
     """There is no store in the directory."""
 
     code = "no_store"
+
+
+class MissingExtraError(ConfigurationError):
+    """A verb needs libraries that are not installed."""
+
+    code = "missing_extra"
+
+
+def missing_extra(extra: str, error: ModuleNotFoundError) -> MissingExtraError:
+    """Return the error of a verb whose libraries are not installed."""
+    return MissingExtraError(
+        f"This needs {error.name or 'a library'}, which is not installed: pip install 'framekeep[{extra}]'."
+    )
 
 
 def lift(argv: Sequence[str]) -> list[str]:
@@ -80,17 +93,17 @@ class Run:
     debug: bool = False
     storage_dir: Path | None = None
 
-    def settings(self) -> Settings:
-        """Return the settings of this invocation.
+    def settings(self, **given: Any) -> Settings:
+        """Return the settings of this invocation, with what else was given on its command line.
 
         Raises:
             ConfigurationError: naming the variable that is wrong.
         """
         from framekeep.config import Settings
 
-        if self.storage_dir is None:
-            return Settings()
-        return Settings(storage_dir=self.storage_dir)
+        if self.storage_dir is not None:
+            given["storage_dir"] = self.storage_dir
+        return Settings(**given)
 
     @contextmanager
     def manager(self, *, create: bool = False) -> Iterator[DataManager]:

@@ -67,7 +67,13 @@ class SessionBackend(SessionReader):
     # --- sessions --------------------------------------------------------------------------------
 
     def create_session(
-        self, session_id: str, dataframe: pd.DataFrame, filename: str, ttl_seconds: float
+        self,
+        session_id: str,
+        dataframe: pd.DataFrame,
+        filename: str,
+        ttl_seconds: float,
+        *,
+        on_revision: Told | None = None,
     ) -> None:
         """Keep a new session.
 
@@ -91,7 +97,7 @@ class SessionBackend(SessionReader):
             )
             return Session(filename, now, ttl, state.rows, revision, Timeline(state)), encoded, audit
 
-        if not self._heads.create(session_id, make):
+        if not self._heads.create(session_id, make, told=on_revision):
             raise taken
 
     def update_dataframe(

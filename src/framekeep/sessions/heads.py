@@ -365,7 +365,13 @@ class Heads:
 
     # --- the ends of a session -------------------------------------------------------------------
 
-    def create(self, session_id: str, make: Callable[[Revision], tuple[Session, Encoded, bytes]]) -> bool:
+    def create(
+        self,
+        session_id: str,
+        make: Callable[[Revision], tuple[Session, Encoded, bytes]],
+        *,
+        told: Told | None = None,
+    ) -> bool:
         """Store a new session; False when the id is taken."""
         name = space("session", session_id)
         for _ in range(_ENCODINGS):
@@ -386,6 +392,8 @@ class Heads:
                 return False
             except BlobMissing:
                 continue
+            if told is not None:
+                told(revision)
             return True
         raise ConflictError(
             f"The parts of session {session_id!r} that were stored ahead were freed meanwhile. Try again."

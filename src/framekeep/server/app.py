@@ -1,0 +1,143 @@
+"""The ASGI application: routers, what wraps them, and the OpenAPI document. Decides nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from framekeep.config import Settings
+from framekeep.errors import FramekeepError
+from framekeep.manager import DataManager
+from framekeep.server.compression import Compression
+from framekeep.server.envelope import Envelope
+from framekeep.server.idempotency import Idempotency
+from framekeep.server.problems import Problem, on_error
+from framekeep.server.routers import (
+    audit,
+    data,
+    missing,
+    operation,
+    profile,
+    sessions,
+    status,
+    temporary,
+    upload,
+    versions,
+)
+from framekeep.server.service import Service
+
+_MIB = 1 << 20
+
+_DESCRIPTION = """\
+Keeps a table between requests: upload a file, clean it, step back, go on. Every change is a version, undo
+works on a table of any size, and every worker sees the same sessions.
+
+* The **ETag** of a session's data names its state. Send it as `If-Match` with a change to be sure that nobody
+  changed the data meanwhile (412 says what changed), and as `If-None-Match` with a read to get a 304 instead
+  of the same data.
+* Errors are **problem documents** (RFC 9457) with a stable `code`, and whether to try again.
+* An **Idempotency-Key** on a POST lets it be sent twice and carried out once.
+* Names of columns are text; where a label is not text, its text form is meant.
+"""
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    manager: DataManager | None = None,
+    clock: Callable[[], float] = time.time,
+) -> FastAPI:
+    """Return the application.
+
+    Args:
+        settings: what to use; None reads the environment and ``.env``.
+        manager: whose sessions are served; None opens one when the service starts and closes it at the end.
+        clock: the time in seconds since 1970 (UTC).
+
+    Raises:
+        ConfigurationError: a setting is wrong.
+    """
+    chosen = Settings() if settings is None else settings
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service = Service(chosen, manager, clock=clock)
+        app.state.service = service
+        await service.start()
+        try:
+            yield
+        finally:
+            await service.stop()
+
+    app = FastAPI(
+        title="Framekeep",
+        version=status.VERSION,
+        summary="Sessions of tables with versions and instant undo.",
+        description=_DESCRIPTION,
+        license_info={"name": "MIT", "identifier": "MIT"},
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    for each in (
+        status,
+        upload,
+        sessions,
+        data,
+        versions,
+        missing,
+        audit,
+        profile,
+        temporary,
+        operation,
+    ):
+        app.include_router(each.router)
+    for kind in (FramekeepError, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, on_error)
+    # Innermost first.
+    app.add_middleware(Compression)
+    app.add_middleware(
+        Idempotency,
+        replies=lambda: app.state.service.manager.replies,
+        threads=lambda: app.state.service.threads,
+    )
+    if chosen.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=chosen.cors_origins,
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key",
+                           "X-Request-ID"],
+            expose_headers=["ETag", "Location", "X-Request-ID", "Content-Disposition", "Retry-After"],
+            max_age=600,
+        )  # fmt: skip
+    frame_limit = chosen.max_frame_bytes + chosen.max_frame_bytes // 8
+    app.add_middleware(Envelope, file_limit=chosen.max_upload_size_mb * _MIB, frame_limit=frame_limit)
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    return app
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document, with problems where FastAPI would put its own errors."""
+    if app.openapi_schema is None:
+        made = get_openapi(
+            title=app.title,
+            version=app.version,
+            summary=app.summary,
+            description=app.description,
+            license_info=app.license_info,
+            routes=app.routes,
+        )
+        schemas = made["components"]["schemas"]
+        schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        app.openapi_schema = made
+    return app.openapi_schema

@@ -1,0 +1,163 @@
+"""``Idempotency-Key``: a POST that is sent twice is carried out once. Pure ASGI.
+
+A key belongs to whoever sends it, and to one request: the same method, address and body. What succeeded is
+kept for a day and sent again; what failed stored nothing, so it may be tried again at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import blake3
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from framekeep.errors import FramekeepError
+from framekeep.replies import Claim, Replies, Reply
+from framekeep.server.problems import RequestError, answer
+
+if TYPE_CHECKING:
+    from framekeep.server.threads import Threads
+
+_KEY = re.compile(rb"[\x21-\x7e]{1,255}")
+_KEPT_HEADERS = (b"content-type", b"etag", b"location")
+
+
+class Idempotency:
+    """Wraps the application.
+
+    Args:
+        app: what is wrapped.
+        replies: gives where replies are kept, once the service has started.
+        threads: gives where work runs that may block.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, replies: Callable[[], Replies], threads: Callable[[], Threads]
+    ) -> None:
+        self.app = app
+        self._replies = replies
+        self._threads = threads
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self.app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        key = headers.get(b"idempotency-key")
+        if key is None:
+            await self.app(scope, receive, send)
+            return
+        try:
+            await self._once(key, headers, scope, receive, send)
+        except FramekeepError as error:
+            await answer(scope["state"]["request_id"], error)(scope, receive, send)
+
+    async def _once(
+        self, key: bytes, headers: dict[bytes, bytes], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        if not _KEY.fullmatch(key):
+            raise RequestError(
+                400,
+                "malformed_header",
+                "Idempotency-Key is 1 to 255 visible ASCII characters, for example a UUID.",
+            )
+        id = blake3.blake3(headers.get(b"authorization", b"") + b"\0" + key).hexdigest(length=16)
+        claim = await self._threads().quick(self._replies().claim, id)
+        body = _Hashed(scope, receive)
+        if claim is None:
+            raise RequestError(
+                409,
+                "request_under_way",
+                "A request with this Idempotency-Key is being carried out. Wait, and send it again.",
+                retryable=True,
+                headers={"retry-after": "1"},
+            )
+        if isinstance(claim, Reply):
+            while await body.more():
+                pass
+            if body.fingerprint() != claim.fingerprint:
+                raise RequestError(
+                    422,
+                    "idempotency_key_reused",
+                    "This Idempotency-Key came with another request before. Use a fresh key for each one.",
+                )
+            await _replay(claim, send)
+            return
+        await self._carry_out(claim, body, scope, send)
+
+    async def _carry_out(self, claim: Claim, body: _Hashed, scope: Scope, send: Send) -> None:
+        status = 500
+        kept: dict[str, str] = {}
+        parts: list[bytes] = []
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                kept.update(
+                    (name.decode("latin-1"), value.decode("latin-1"))
+                    for name, value in message["headers"]
+                    if name in _KEPT_HEADERS
+                )
+            else:
+                parts.append(message.get("body", b""))
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                await settle()  # before the client has the answer: it may send the same again at once
+            await send(message)
+
+        settled = False
+
+        async def settle() -> None:
+            nonlocal settled
+            settled = True
+            if 200 <= status < 300:
+                while await body.more():
+                    pass
+                reply = Reply(body.fingerprint(), status, kept, b"".join(parts))
+                await self._threads().quick(claim.keep, reply)
+            else:
+                await self._threads().quick(claim.release)
+
+        try:
+            await self.app(scope, body.receive, noted)
+        finally:
+            if not settled:
+                await self._threads().quick(claim.release)
+
+
+class _Hashed:
+    """A body that is hashed as it is read."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._receive = receive
+        self._more = True
+        query = scope.get("query_string", b"")
+        self._hash = blake3.blake3(b"\0".join([scope["method"].encode(), scope["path"].encode(), query, b""]))
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._hash.update(message.get("body", b""))
+            self._more = message.get("more_body", False)
+        else:
+            self._more = False
+        return message
+
+    async def more(self) -> bool:
+        """Read a part that nobody read; False when there is none left."""
+        if self._more:
+            await self.receive()
+        return self._more
+
+    def fingerprint(self) -> str:
+        return self._hash.hexdigest(length=16)
+
+
+async def _replay(reply: Reply, send: Send) -> None:
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers.items()]
+    headers += [(b"content-length", str(len(reply.body)).encode()), (b"idempotent-replayed", b"true")]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})

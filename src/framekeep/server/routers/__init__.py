@@ -1,0 +1,1 @@
+"""One router per noun, thin: each translates a request into a verb of the manager."""

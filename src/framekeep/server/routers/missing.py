@@ -1,0 +1,122 @@
+"""Intentional missing: cells that are empty on purpose, with the reason why, if one was given."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from framekeep.errors import UnknownColumnError
+from framekeep.exporting.labels import label_text, resolve_columns
+from framekeep.names import Revision
+from framekeep.server import conditions
+from framekeep.server.answers import Missing
+from framekeep.server.asking import IfMatch, IfNoneMatch, Running, SessionId
+from framekeep.server.problems import COMMON, documented
+from framekeep.server.routers.sessions import Change
+from framekeep.server.service import Service
+
+router = APIRouter(
+    prefix="/api/v1/sessions/{session_id}/missing", tags=["missing"], responses=documented(*COMMON)
+)
+
+Row = Annotated[int, Field(ge=0, le=2**53 - 1)]
+Reason = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class Marked(BaseModel):
+    """Rows that are empty on purpose, for one reason."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"rows": [3, 17], "reason": "not asked"}}
+    )
+    rows: list[Row] = Field(description="Row positions, counted from 0.")
+    reason: Reason | None = Field(None, description="Why they are empty.")
+
+
+class MarkedColumns(BaseModel):
+    """The marks of several columns, set in one step."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {"columns": {"age": [{"rows": [3], "reason": "not asked"}], "sex": [0, 1]}}
+        },
+    )
+    columns: dict[str, list[Row] | list[Marked]] = Field(
+        description="Column -> exactly the rows that are marked in it; an empty list clears it."
+    )
+
+
+@router.get("", response_model=Missing, responses={304: {"description": "Unchanged."}}, summary="Get")
+def get(
+    service: Running, session_id: SessionId, response: Response, if_none_match: IfNoneMatch = None
+) -> Missing | Response:
+    """The marks of the current state; they travel with versions."""
+    revision = service.manager.revision(session_id)
+    if (same := conditions.not_modified(if_none_match, revision)) is not None:
+        return same
+    response.headers["etag"] = conditions.etag(revision)
+    return _missing(service, session_id)
+
+
+@router.put("", summary="Set several columns")
+def put(
+    service: Running,
+    session_id: SessionId,
+    response: Response,
+    body: Annotated[MarkedColumns, Body()],
+    expected: IfMatch,
+) -> Missing:
+    """Either all are valid or nothing is changed."""
+    changes: dict[str, Any] = {
+        name: [
+            {"rows": each.rows, "reason": each.reason} if isinstance(each, Marked) else each for each in given
+        ]
+        for name, given in body.columns.items()
+    }
+    return _set(service, session_id, changes, expected, response)
+
+
+@router.put("/column", summary="Set one column")
+def put_column(
+    service: Running,
+    session_id: SessionId,
+    response: Response,
+    name: Annotated[str, Query(description="The column.", examples=["age"])],
+    body: Annotated[Marked, Body()],
+    expected: IfMatch,
+) -> Missing:
+    """Mark exactly these rows of a column; an empty list clears it."""
+    return _set(service, session_id, {name: [{"rows": body.rows, "reason": body.reason}]}, expected, response)
+
+
+def _set(
+    service: Service,
+    session_id: str,
+    changes: dict[str, Any],
+    expected: Revision | None,
+    response: Response,
+) -> Missing:
+    manager = service.manager
+    labels = manager.get_metadata(session_id)["columns"]
+    named = {labels[resolve_columns(labels, [name])[0]]: rows for name, rows in changes.items()}
+    if len(named) < len(changes):
+        raise UnknownColumnError("Two of the names mean the same column. Name each column once.")
+    change = Change(service, session_id, expected)
+    change.made(manager.set_intentional_missing_batch, session_id, named)
+    change.tag(response)
+    return _missing(service, session_id)
+
+
+def _missing(service: Service, session_id: str) -> Missing:
+    manager = service.manager
+    return Missing(
+        columns={
+            label_text(label): rows for label, rows in manager.get_intentional_missing(session_id).items()
+        },
+        reasons={
+            label_text(label): reasons for label, reasons in manager.get_missing_reasons(session_id).items()
+        },
+    )
