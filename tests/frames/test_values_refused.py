@@ -218,7 +218,7 @@ def test_a_pickle_is_not_read_without_a_pickler() -> None:
 
 def test_nested_pandas_objects_go_through_the_registered_pair(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(values_pandas, "_nested", [])
-    register_nested(lambda value: value.to_json().encode(), lambda data: pd.read_json(io.BytesIO(data)))
+    register_nested(lambda value: value.to_json().encode(), lambda data, _: pd.read_json(io.BytesIO(data)))
     frame = pd.DataFrame({"a": [1, 2]})
     again = load(dump([frame, frame]))
     pd.testing.assert_frame_equal(again[0], frame)

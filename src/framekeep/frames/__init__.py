@@ -8,9 +8,12 @@ from framekeep.frames.codec import Damage, Encoded, FrameCodec
 from framekeep.frames.diff import CellChange, ColumnChange, FrameDiff
 from framekeep.frames.manifest import Manifest
 from framekeep.frames.reading import Reader, Visit
+from framekeep.frames.wire import FRAME_TYPE, FRAMES_TYPE, pack, pack_frames, unpack, unpack_frames
 from framekeep.frames.writing import Stage
 
 __all__ = [
+    "FRAMES_TYPE",
+    "FRAME_TYPE",
     "CellChange",
     "ColumnChange",
     "Damage",
@@ -21,4 +24,8 @@ __all__ = [
     "Reader",
     "Stage",
     "Visit",
+    "pack",
+    "pack_frames",
+    "unpack",
+    "unpack_frames",
 ]

@@ -21,6 +21,7 @@ from pandas._libs import sparse
 from framekeep.errors import SessionDamagedError, UnsupportedTypeError
 from framekeep.frames import axes, layouts, values
 from framekeep.frames.borrow import arrow_of, borrowed, mark, origin
+from framekeep.frames.foreign import Allowance, check_zone, checked_array
 from framekeep.frames.layouts import Filling, filling
 from framekeep.frames.node import Node, Ref, Track
 from framekeep.frames.writing import ChunkWriter
@@ -40,7 +41,7 @@ _DatetimeTZDtype: Any = pd.DatetimeTZDtype
 _IntIndex: Any = sparse.IntIndex
 _BlockIndex: Any = sparse.BlockIndex
 
-_MASKED: Final[dict[str, tuple[type, Any]]] = {
+MASKED: Final[dict[str, tuple[type, Any]]] = {
     name: (dtype.construct_array_type(), dtype)
     for name, dtype in (
         (str(dtype), dtype)
@@ -77,17 +78,22 @@ class Loader:
     Attributes:
         pickler: opens signed pickles in object cells; None refuses them by name.
         own: whether arrays may be written to by whoever gets them; else their memory is borrowed.
+        foreign: what may still be decoded of chunks that nobody vouches for, which are checked; None for
+            those of a store.
         jobs: what to read before the builders run.
     """
 
     pickler: values.Pickler | None = None
     own: bool = False
+    foreign: Allowance | None = None
     jobs: list[Job] = field(default_factory=list)
     where: str = ""
 
     def track(self, track: Track, start: int, stop: int, kind: pa.DataType | None = None) -> Filling:
         """Ask for rows ``[start, stop)`` of a track."""
-        target = filling(track, start, stop, kind=kind, pickler=self.pickler, own=self.own)
+        target = filling(
+            track, start, stop, kind=kind, pickler=self.pickler, own=self.own, foreign=self.foreign
+        )
         first = start // track.step
         last = -(-stop // track.step) if stop > start else first
         if track.rows == 0:
@@ -95,6 +101,10 @@ class Loader:
         for i, ref in enumerate(track.refs(first, last)):
             self.jobs.append(Job(ref, (first + i) * track.step, target, self.where))
         return target
+
+    def value(self, text: str) -> Any:
+        """Return the value that ``Encoding.dump`` wrote."""
+        return undump(text, self.pickler, self.foreign)
 
 
 Build: TypeAlias = Callable[[], Any]
@@ -127,13 +137,13 @@ class Encoding:
         )
 
 
-def undump(text: str, pickler: values.Pickler | None = None) -> Any:
+def undump(text: str, pickler: values.Pickler | None = None, allowance: Allowance | None = None) -> Any:
     """Return the value that ``Encoding.dump`` wrote."""
     try:
         data = b64decode(text, validate=True)
     except ValueError as error:
         raise SessionDamagedError("a stored manifest holds a malformed value") from error
-    return values.load(data, pickler=pickler)
+    return values.load(data, pickler=pickler, allowance=allowance)
 
 
 def encode(array: Any, to: Encoding) -> Node:
@@ -171,6 +181,8 @@ def build(node: Node, load: Loader, start: int = 0, stop: int | None = None) -> 
         raise SessionDamagedError(f"a stored manifest names the unknown kind {node.kind!r}")
     stop = node.rows if stop is None else stop
     make = builder(node, load, start, stop)
+    if load.foreign is not None:
+        return lambda: checked_array(node.kind, make())
     if start != 0 or stop != node.rows:
         return make
 
@@ -225,7 +237,9 @@ def _build_times(node: Node, load: Loader, start: int, stop: int) -> Build:
         return lambda: _times(_TimedeltaArray, data.array(), None)
     if "tz" not in node.params:
         return lambda: _times(_DatetimeArray, data.array(), None)
-    tz = undump(node.params["tz"])
+    tz = load.value(node.params["tz"])
+    if load.foreign is not None:
+        check_zone(tz)
     return lambda: _times(_DatetimeArray, data.array(), tz)
 
 
@@ -247,7 +261,7 @@ def _encode_period(array: Any, to: Encoding) -> Node:
 
 def _build_period(node: Node, load: Loader, start: int, stop: int) -> Build:
     data = load.track(node.tracks[0], start, stop)
-    dtype = pd.PeriodDtype(undump(node.params["freq"], load.pickler))
+    dtype = pd.PeriodDtype(load.value(node.params["freq"]))
     return lambda: _PeriodArray(data.array(), dtype=dtype)
 
 
@@ -328,7 +342,7 @@ def _encode_sparse(array: Any, to: Encoding) -> Node:
 
 def _build_sparse(node: Node, load: Loader, start: int, stop: int) -> Build:
     inner, *places = (build(child, load) for child in node.children)
-    fill = undump(node.params["fill"], load.pickler)
+    fill = load.value(node.params["fill"])
 
     def made() -> Any:
         stored = inner()
@@ -349,7 +363,7 @@ def _encode_masked(array: Any, to: Encoding) -> Node:
 
 def _build_masked(node: Node, load: Loader, start: int, stop: int) -> Build:
     data, mask = (load.track(track, start, stop) for track in node.tracks)
-    found = _MASKED.get(node.name)
+    found = MASKED.get(node.name)
     if found is None:
         raise SessionDamagedError(f"a stored manifest names the unknown nullable type {node.name!r}")
     cls: Any = found[0]
@@ -478,7 +492,7 @@ _ENCODERS: Final[dict[type, Callable[[Any, Encoding], Node]]] = {
     pd.SparseDtype: _encode_sparse,
     pd.StringDtype: _encode_string,
     pd.ArrowDtype: _encode_arrow,
-    **{type(dtype): _encode_masked for _, dtype in _MASKED.values()},
+    **{type(dtype): _encode_masked for _, dtype in MASKED.values()},
 }
 
 _BUILDERS: Final[dict[str, Callable[[Node, Loader, int, int], Build]]] = {

@@ -14,6 +14,7 @@ import pandas as pd
 
 from framekeep.errors import SessionDamagedError
 from framekeep.frames import arrays, layouts, values
+from framekeep.frames.foreign import checked_axis
 from framekeep.frames.node import Node
 
 if TYPE_CHECKING:
@@ -85,7 +86,10 @@ def build(node: Node, load: Loader, start: int = 0, stop: int | None = None) -> 
     builder = _BUILDERS.get(node.kind)
     if builder is None:
         raise SessionDamagedError(f"a stored manifest names the unknown kind of axis {node.kind!r}")
-    return builder(node, load, start, node.rows if stop is None else stop)
+    make = builder(node, load, start, node.rows if stop is None else stop)
+    if load.foreign is not None:
+        return lambda: checked_axis(make())
+    return make
 
 
 def _build_range(node: Node, load: Loader, start: int, stop: int) -> Build:
@@ -98,7 +102,7 @@ def _build_range(node: Node, load: Loader, start: int, stop: int) -> Build:
 
 
 def _named(text: str | None, load: Loader) -> Any:
-    return None if text is None else arrays.undump(text, load.pickler)
+    return None if text is None else load.value(text)
 
 
 def _build_index(node: Node, load: Loader, start: int, stop: int) -> Build:

@@ -19,7 +19,9 @@ import pyarrow as pa
 
 from framekeep.errors import SessionDamagedError, UnsupportedTypeError
 from framekeep.frames import values
+from framekeep.frames.arrow_streams import read_batches
 from framekeep.frames.borrow import borrowed
+from framekeep.frames.foreign import Allowance, check_arrow, check_cells, check_raw
 from framekeep.frames.node import Ref, Track
 from framekeep.frames.writing import (
     CHUNK_BYTES,
@@ -34,7 +36,7 @@ from framekeep.names import Buffer
 
 NumpyArray = np.ndarray[Any, Any]
 
-_TEXT_TYPES: Final[dict[str, tuple[Any, np.dtype[Any]]]] = {
+TEXT_TYPES: Final[dict[str, tuple[Any, np.dtype[Any]]]] = {
     "string": (pa.string(), np.dtype("<i4")),
     "large_string": (pa.large_string(), np.dtype("<i8")),
     "binary": (pa.binary(), np.dtype("<i4")),
@@ -80,7 +82,7 @@ def _without_padding(array: NumpyArray) -> NumpyArray:
 
 def is_text(kind: pa.DataType) -> bool:
     """Whether arrays of this Arrow type have the text layout."""
-    return str(kind) in _TEXT_TYPES
+    return str(kind) in TEXT_TYPES
 
 
 def cut_text(data: pa.ChunkedArray | pa.Array, writer: ChunkWriter) -> Track | None:
@@ -89,7 +91,7 @@ def cut_text(data: pa.ChunkedArray | pa.Array, writer: ChunkWriter) -> Track | N
     if array is None:
         return None
     rows, kind = len(array), str(array.type)
-    offset_type = _TEXT_TYPES[kind][1]
+    offset_type = TEXT_TYPES[kind][1]
     _, offsets_buffer, bytes_buffer = array.buffers()
     if rows == 0 or offsets_buffer is None:
         return Track("text", kind, rows, CHUNK_ROWS, b"")
@@ -233,11 +235,10 @@ def _same_scalar(a: Any, b: Any) -> bool:
 
 
 def _read_stream(encoded: Any) -> pa.Array:
-    with pa.ipc.open_stream(encoded) as stream:
-        batches = [batch.column(0) for batch in stream]
-    if len(batches) != 1:
-        raise SessionDamagedError("a stored Arrow chunk does not hold exactly one batch")
-    return batches[0]
+    _, batches = read_batches(encoded)
+    if len(batches) != 1 or batches[0].num_columns != 1:
+        raise SessionDamagedError("a stored Arrow chunk does not hold exactly one batch of one column")
+    return batches[0].column(0)
 
 
 # --- reading ------------------------------------------------------------------------------------
@@ -254,8 +255,9 @@ class Filling(Protocol):
 
 
 class _Raw:
-    def __init__(self, track: Track, start: int, stop: int, own: bool) -> None:
+    def __init__(self, track: Track, start: int, stop: int, own: bool, foreign: Allowance | None) -> None:
         self._track, self._start, self._stop, self._own = track, start, stop, own
+        self._foreign = foreign
         self._owner = np.empty(stop - start, dtype=np.dtype(track.dtype))
 
     def fill(self, first: int, ref: Ref, chunk: Buffer) -> None:
@@ -268,17 +270,19 @@ class _Raw:
         target[(low - self._start) * dtype.itemsize : (high - self._start) * dtype.itemsize] = source
 
     def array(self) -> NumpyArray:
+        if self._foreign is not None:
+            check_raw(self._owner)
         return self._owner if self._own else borrowed(self._owner)
 
 
 class _Text:
-    def __init__(self, track: Track, start: int, stop: int) -> None:
-        self._track, self._start, self._stop = track, start, stop
+    def __init__(self, track: Track, start: int, stop: int, foreign: Allowance | None) -> None:
+        self._track, self._start, self._stop, self._foreign = track, start, stop, foreign
         first = start // track.step
         refs = track.refs(first, -(-stop // track.step)) if stop > start else []
         self._first, self._base = first, np.cumsum([0] + [ref.aux for ref in refs])
         rows = stop - start
-        kind, offset_type = _TEXT_TYPES[track.dtype]
+        kind, offset_type = TEXT_TYPES[track.dtype]
         self._kind, self._rows = kind, rows
         self._offsets = np.zeros(rows + 1, dtype=offset_type)
         self._content = np.empty(int(self._base[-1]), dtype=np.uint8)
@@ -300,6 +304,7 @@ class _Text:
         low, high = max(first, self._start), min(first + rows, self._stop)
         begin = 0 if low == first else int(ends[low - first - 1])
         end = int(ends[high - first - 1])
+        _expect(begin <= end <= ref.aux)
         content = np.frombuffer(chunk, "u1", count=end - begin, offset=4 * rows + begin)
         self._content[base + begin : base + end] = content
         at = low - self._start
@@ -323,9 +328,12 @@ class _Text:
         validity = None
         if self._valid is not None:
             validity = pa.py_buffer(np.packbits(self._valid, bitorder="little").tobytes())
-        return pa.Array.from_buffers(
+        array = pa.Array.from_buffers(
             self._kind, self._rows, [validity, pa.py_buffer(self._offsets), pa.py_buffer(self._content)]
         )
+        if self._foreign is not None:
+            check_arrow(array)
+        return array
 
 
 class _Pieces:
@@ -350,13 +358,19 @@ class _Pieces:
 
 class _Cells(_Pieces):
     def __init__(
-        self, track: Track, start: int, stop: int, pickler: values.Pickler | None, own: bool
+        self,
+        track: Track,
+        start: int,
+        stop: int,
+        pickler: values.Pickler | None,
+        own: bool,
+        foreign: Allowance | None,
     ) -> None:
         super().__init__(track, start, stop)
-        self._pickler, self._own = pickler, own
+        self._pickler, self._own, self._foreign = pickler, own, foreign
 
     def _decode(self, chunk: Buffer, rows: int) -> NumpyArray:
-        return values.load_cells(bytes(chunk), rows, pickler=self._pickler)
+        return values.load_cells(bytes(chunk), rows, pickler=self._pickler, allowance=self._foreign)
 
     def array(self) -> NumpyArray:
         pieces = self._pieces()
@@ -364,17 +378,21 @@ class _Cells(_Pieces):
             cells = np.ascontiguousarray(pieces[0])
         else:
             cells = np.concatenate(pieces) if pieces else np.empty(0, dtype=object)
+        if self._foreign is not None:
+            check_cells(cells)
         return cells if self._own else borrowed(cells)
 
 
 class _Arrow(_Pieces):
-    def __init__(self, track: Track, start: int, stop: int, kind: pa.DataType) -> None:
+    def __init__(
+        self, track: Track, start: int, stop: int, kind: pa.DataType, foreign: Allowance | None
+    ) -> None:
         super().__init__(track, start, stop)
-        self._kind = kind
+        self._kind, self._foreign = kind, foreign
 
     def _decode(self, chunk: Buffer, rows: int) -> pa.Array:
         try:
-            array = _read_stream(pa.py_buffer(bytes(chunk)))
+            array = _read_stream(bytes(chunk))
         except pa.ArrowException as error:
             raise SessionDamagedError("a stored Arrow chunk cannot be read") from error
         if array.type != self._kind:
@@ -382,6 +400,8 @@ class _Arrow(_Pieces):
                 f"a stored Arrow chunk has type {array.type} where {self._kind} was written; if that is an "
                 "extension type, register it with pyarrow first"
             )
+        if self._foreign is not None:
+            check_arrow(array)
         return array
 
     def array(self) -> pa.ChunkedArray:
@@ -398,6 +418,7 @@ def filling(
     kind: pa.DataType | None = None,
     pickler: values.Pickler | None = None,
     own: bool = False,
+    foreign: Allowance | None = None,
 ) -> Filling:
     """Return the empty rows ``[start, stop)`` of ``track``, to be filled.
 
@@ -405,12 +426,13 @@ def filling(
         own: give memory that may be written to, instead of borrowed memory.
         kind: the exact Arrow type, for the layout ``arrow``.
         pickler: opens signed pickles, for the layout ``cells``.
+        foreign: given when nobody vouches for the chunks; what they hold is then checked.
     """
     makers: dict[str, Callable[[], Filling]] = {
-        "raw": lambda: _Raw(track, start, stop, own),
-        "text": lambda: _Text(track, start, stop),
-        "cells": lambda: _Cells(track, start, stop, pickler, own),
-        "arrow": lambda: _Arrow(track, start, stop, kind),
+        "raw": lambda: _Raw(track, start, stop, own, foreign),
+        "text": lambda: _Text(track, start, stop, foreign),
+        "cells": lambda: _Cells(track, start, stop, pickler, own, foreign),
+        "arrow": lambda: _Arrow(track, start, stop, kind, foreign),
     }
     maker = makers.get(track.layout)
     if maker is None:

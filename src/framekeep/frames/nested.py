@@ -15,6 +15,8 @@ from framekeep.errors import SessionDamagedError
 from framekeep.frames import arrays, axes, values
 from framekeep.frames.arrays import Encoding, Loader
 from framekeep.frames.envelope import Envelope
+from framekeep.frames.foreign import Allowance
+from framekeep.frames.foreign_nodes import check_node
 from framekeep.frames.manifest import manifest_bytes, parse
 from framekeep.frames.node import Node
 from framekeep.frames.reading import Visit, read_serially
@@ -93,8 +95,11 @@ def _check_sizes(node: Node, most: int) -> None:
         _check_sizes(child, most)
 
 
-def load_nested(data: bytes) -> object:
+def load_nested(data: bytes, foreign: Allowance | None = None) -> object:
     """Return the object that ``dump_nested`` took apart.
+
+    Args:
+        foreign: what may still be decoded of bytes that nobody vouches for, which are checked.
 
     Raises:
         SessionDamagedError: if the bytes are not such an encoding.
@@ -109,7 +114,7 @@ def load_nested(data: bytes) -> object:
     for length in lengths:
         parts.append(view[at : at + length])
         at += length
-    name, parsed, chunks = values.load(parts[0]), parse(parts[1]), _chunks(parts[2])
+    name, parsed, chunks = values.load(parts[0], allowance=foreign), parse(parts[1]), _chunks(parts[2])
 
     def read(digests: Sequence[Digest], visit: Visit) -> None:
         for i, digest in enumerate(digests):
@@ -119,7 +124,9 @@ def load_nested(data: bytes) -> object:
 
     def made(node: Node, *, axis: bool = False) -> Any:
         _check_sizes(node, len(view))
-        loader = Loader()
+        if foreign is not None:
+            check_node(node, foreign, axis=axis)
+        loader = Loader(foreign=foreign)
         build = (axes.build if axis else arrays.build)(node, loader)
         read_serially(read, loader.jobs)  # cells are decoded by a task of the pool
         return build()
@@ -136,7 +143,7 @@ def load_nested(data: bytes) -> object:
         result = pd.DataFrame(dict(enumerate(columns)), index=index, copy=True)
         result.columns = made(parsed.axis, axis=True)
     if parsed.attrs is not None:
-        result.attrs = arrays.undump(parsed.attrs)
+        result.attrs = arrays.undump(parsed.attrs, allowance=foreign)
     if parsed.unique_labels:
         result.flags.allows_duplicate_labels = False
     return result

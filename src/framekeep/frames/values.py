@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from framekeep.errors import DamagedError, NewerFormatError, UnsupportedTypeError
+from framekeep.errors import DamagedError, DataFrameTooLargeError, NewerFormatError, UnsupportedTypeError
 from framekeep.frames import (  # noqa: F401 - fill the table
     values_arrow,
     values_dateutil,
@@ -35,6 +35,7 @@ from framekeep.frames import (  # noqa: F401 - fill the table
     values_python,
     values_time,
 )
+from framekeep.frames.foreign import Allowance
 from framekeep.frames.values_cells import read_cells, write_cells
 from framekeep.frames.values_kinds import VERSION, Pickler, Refused, damaged
 from framekeep.frames.values_pandas import OFFSETS, register_nested
@@ -67,18 +68,21 @@ def dump(value: object, *, where: str = "", pickler: Pickler | None = None) -> b
     return bytes(writer.out)
 
 
-def load(data: Data, *, pickler: Pickler | None = None) -> Any:
+def load(data: Data, *, pickler: Pickler | None = None, allowance: Allowance | None = None) -> Any:
     """Decode one value.
+
+    Args:
+        allowance: what the value may take in memory, for bytes that nobody vouches for.
 
     Raises:
         SessionDamagedError: the bytes are not an encoded value.
         NewerFormatError: a newer version wrote them.
     """
     try:
-        reader = _reader(data, pickler)
+        reader = _reader(data, pickler, allowance)
         value = reader.value()
         reader.finished()
-    except (DamagedError, NewerFormatError, MemoryError):
+    except (DamagedError, NewerFormatError, DataFrameTooLargeError, MemoryError):
         raise
     except Exception as error:
         _malformed(error)
@@ -100,25 +104,27 @@ def dump_cells(cells: npt.NDArray[np.object_], *, where: str = "", pickler: Pick
     return bytes(writer.out)
 
 
-def load_cells(data: Data, n: int, *, pickler: Pickler | None = None) -> npt.NDArray[np.object_]:
+def load_cells(
+    data: Data, n: int, *, pickler: Pickler | None = None, allowance: Allowance | None = None
+) -> npt.NDArray[np.object_]:
     """Decode ``n`` cells into a new one-dimensional object array.
 
     Raises:
         SessionDamagedError: the bytes are not ``n`` encoded cells.
     """
     try:
-        reader = _reader(data, pickler)
+        reader = _reader(data, pickler, allowance)
         cells = read_cells(reader, n)
         reader.finished()
-    except (DamagedError, NewerFormatError, MemoryError):
+    except (DamagedError, NewerFormatError, DataFrameTooLargeError, MemoryError):
         raise
     except Exception as error:
         _malformed(error)
     return cells
 
 
-def _reader(data: Data, pickler: Pickler | None) -> Reader:
-    reader = Reader(data, pickler)
+def _reader(data: Data, pickler: Pickler | None, allowance: Allowance | None) -> Reader:
+    reader = Reader(data, pickler, allowance)
     version = reader.byte()
     if version > VERSION:
         raise NewerFormatError(

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from framekeep.frames.arrow_streams import read_batches
 from framekeep.frames.values_kinds import FAMILIES, KINDS, Kind, Leaf, Node, Refused, damaged, leaf, node
 from framekeep.frames.values_reader import Reader
 from framekeep.frames.values_writer import Writer
@@ -89,13 +90,8 @@ def _column(kind: Any, chunks: Iterable[Any]) -> bytes:
 
 def _read_stream(data: Any) -> tuple[Any, list[Any]]:
     """Return the schema and the batches of a stream, every part checked."""
-    try:
-        with pa.ipc.open_stream(pa.py_buffer(data)) as stream:
-            schema = stream.schema
-            _checked(schema)
-            batches = list(stream)
-    except MemoryError:  # a forged length
-        damaged("not an Arrow stream")
+    schema, batches = read_batches(data)
+    _checked(schema)
     for batch in batches:
         batch.validate(full=True)
     return schema, batches

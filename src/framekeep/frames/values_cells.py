@@ -262,6 +262,8 @@ def _section(r: Reader, code: int, count: int) -> Cells:
     reader = _SECTIONS_IN.get(code)
     if reader is None:
         damaged(f"an unknown code {code} of cells")
+    if r.allowance is not None:
+        r.spend(_MEMORY.get(code, 0) * count)
     return reader(r, count)
 
 
@@ -327,6 +329,19 @@ def _read_others(r: Reader, count: int) -> Cells:
         damaged("it ends too early")
     return _objects([r.value() for _ in range(count)])
 
+
+_MEMORY: Final = {
+    INT: 32,
+    FLOAT: 24,
+    STR: 56,
+    BYTES: 40,
+    DECIMAL: 104,
+    DATE: 32,
+    DATETIME: 48,
+    UUID: 120,
+    TIMESTAMP: 120,
+}
+"""Bytes an object of a section takes in memory, beside its text; others are measured."""
 
 _SECTIONS_IN: Final[dict[int, Callable[[Reader, int], Cells]]] = {
     INT: lambda r, count: np.frombuffer(r.take(8 * count), "<i8").astype(object),

@@ -20,6 +20,7 @@ VERSION: Final = 1
 """First byte of every encoding; grows when a stored meaning changes."""
 
 BACK_REFERENCE: Final = 0x1C
+NESTED: Final = 0x57
 PICKLED: Final = 0x7F
 MAX_SET_DEPTH: Final = 16
 """Sets within sets are the one thing encoded recursively (their order comes from the encoded elements)."""

@@ -12,8 +12,10 @@ import pandas as pd
 from pandas.api.extensions import ExtensionArray
 
 from framekeep.errors import SessionDamagedError
+from framekeep.frames.foreign import Allowance
 from framekeep.frames.values_kinds import (
     FAMILIES,
+    NESTED,
     Kind,
     Node,
     Refused,
@@ -206,16 +208,19 @@ node(list(OFFSETS.values()), Node(0x56, _offset_parts, build=_offset_build, same
 
 # --- nested pandas objects ----------------------------------------------------------------------
 
-_nested: list[tuple[Callable[[Any], bytes], Callable[[bytes], object]]] = []
+_nested: list[tuple[Callable[[Any], bytes], Callable[[bytes, Allowance | None], object]]] = []
 
 
-def register_nested(dump_frame: Callable[[Any], bytes], load_frame: Callable[[bytes], object]) -> None:
+def register_nested(
+    dump_frame: Callable[[Any], bytes], load_frame: Callable[[bytes, Allowance | None], object]
+) -> None:
     """Say how pandas objects within cells are kept; until then they are refused.
 
     Args:
         dump_frame: encodes a DataFrame, Series, Index or extension array; raises UnsupportedTypeError
             for what it cannot keep exactly.
-        load_frame: the inverse; raises DamagedError for malformed bytes.
+        load_frame: the inverse; raises DamagedError for malformed bytes. Its second argument is what may
+            still be decoded of bytes that nobody vouches for.
     """
     _nested[:] = [(dump_frame, load_frame)]
 
@@ -241,7 +246,7 @@ def _one_level(error: Exception) -> Iterator[None]:
 def _write_nested(w: Writer, value: Any) -> None:
     with _one_level(Refused(value, "pandas objects are nested too deep")):
         data = _nested[0][0](value)
-    w.out.append(0x57)
+    w.out.append(NESTED)
     w.block(data)
 
 
@@ -250,10 +255,10 @@ def _read_nested(r: Reader) -> object:
     if not _nested:
         damaged("it holds a pandas object within a cell, which nothing here can read")
     with _one_level(SessionDamagedError("a stored value is malformed: pandas objects are nested too deep")):
-        return _nested[0][1](data)
+        return _nested[0][1](data, r.allowance)
 
 
-_nested_kind = leaf([], _write_nested, {0x57: _read_nested}, shared=True)
+_nested_kind = leaf([], _write_nested, {NESTED: _read_nested}, shared=True)
 
 
 def _nested_family(value: object) -> Kind | None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import struct
 from typing import Any, Final
 
+from framekeep.frames.foreign import Allowance, memory_of
 from framekeep.frames.values_kinds import (
     BACK_REFERENCE,
     MAX_DEPTH,
     MAX_SET_DEPTH,
+    NESTED,
     NODES,
     PICKLED,
     READERS,
@@ -25,18 +27,26 @@ _INT64: Final = struct.Struct("<q")
 _FLOAT64: Final = struct.Struct("<d")
 
 _UNFINISHED: Final = object()
+_SPENT_AT_ONCE: Final = 1 << 20
 
 
 class Reader:
     """Reads encoded values from one buffer; every length is checked before anything is allocated."""
 
-    __slots__ = ("data", "depth", "end", "pickler", "position")
+    __slots__ = ("allowance", "data", "depth", "end", "pickler", "position", "spent")
 
-    def __init__(self, data: bytes | bytearray | memoryview, pickler: Pickler | None = None) -> None:
+    def __init__(
+        self,
+        data: bytes | bytearray | memoryview,
+        pickler: Pickler | None = None,
+        allowance: Allowance | None = None,
+    ) -> None:
         self.data = memoryview(data).cast("B") if not isinstance(data, bytes) else memoryview(data)
         self.end = len(self.data)
         self.position = 0
         self.pickler = pickler
+        self.allowance = allowance
+        self.spent = 0
         self.depth = 0
 
     # --- primitives ---
@@ -92,8 +102,20 @@ class Reader:
     def text(self) -> str:
         return str(self.block(), "utf-8")
 
+    def spend(self, nbytes: int) -> None:
+        """Count what was, or is about to be, taken of memory for objects."""
+        self.spent += nbytes
+        if self.spent > _SPENT_AT_ONCE:
+            self._settle()
+
+    def _settle(self) -> None:
+        spent, self.spent = self.spent, 0
+        if self.allowance is not None:
+            self.allowance.take_objects(spent)
+
     def finished(self) -> None:
         """Check that nothing is left."""
+        self._settle()
         if self.position != self.end:
             damaged("something follows it")
 
@@ -109,6 +131,8 @@ class Reader:
             reader = READERS.get(tag)
             if reader is not None:
                 value = reader(self)
+                if self.allowance is not None and tag != NESTED:  # what is nested counts itself
+                    self.spend(memory_of(value))
                 if tag in SHARED_LEAVES:
                     known.append(value)
             elif tag == BACK_REFERENCE:
@@ -133,7 +157,7 @@ class Reader:
                     if depth > MAX_DEPTH:
                         damaged("it is nested too deep")
                     continue
-                value = _finish(kind, [], made, known, number)
+                value = self._finish(kind, [], made, known, number)
             while True:
                 if not stack:
                     return value
@@ -143,7 +167,7 @@ class Reader:
                     break
                 stack.pop()
                 depth -= not kind.deep
-                value = _finish(kind, parts, made, known, number)
+                value = self._finish(kind, parts, made, known, number)
 
     def elements(self) -> list[Any]:
         """Read the elements of a set."""
@@ -160,13 +184,15 @@ class Reader:
             damaged("it holds a signed pickle, and no signing key is set")
         return self.pickler.loads(data)
 
-
-def _finish(kind: Node, parts: list[Any], made: Any, known: list[Any], number: int) -> Any:
-    if kind.build is None:
-        assert kind.fill is not None
-        kind.fill(made, parts)
-        return made
-    value = kind.build(parts)
-    if kind.shared:
-        known[number] = value
-    return value
+    def _finish(self, kind: Node, parts: list[Any], made: Any, known: list[Any], number: int) -> Any:
+        if kind.build is None:
+            assert kind.fill is not None
+            kind.fill(made, parts)
+            value = made
+        else:
+            value = kind.build(parts)
+            if kind.shared:
+                known[number] = value
+        if self.allowance is not None:
+            self.spend(memory_of(value))
+        return value
