@@ -54,9 +54,10 @@ class Limits:
     """What one import may use. A file that needs more is refused, and nothing of it is stored.
 
     Attributes:
-        memory_bytes: private memory of the reading process, its code and tables included.
+        memory_bytes: private memory, beside what the interpreter has before it opens the file.
         seconds: from the start of the reading to its end, on the clock on the wall.
-        inflated_bytes: of a compressed file, once it is unpacked; and of what the reader writes down.
+        spool_bytes: on the disk, for the columns on their way to the parent.
+        inflated_bytes: of a compressed file, once it is unpacked.
         cells: of all tables together.
         rows: of one table.
         columns: of one table.
@@ -66,6 +67,7 @@ class Limits:
 
     memory_bytes: int = 4096 * MIB
     seconds: float = 300.0
+    spool_bytes: int = 16_384 * MIB
     inflated_bytes: int = 4096 * MIB
     cells: int = 500_000_000
     rows: int = 100_000_000

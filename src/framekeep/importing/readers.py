@@ -43,7 +43,24 @@ _READERS = (
     (COLUMNAR_FORMATS, Reader("columnar", "columnar")),
     (STATISTICS_FORMATS, Reader("statistics", "statistics")),
 )
-MODULES = ("formats", *(reader.module for _, reader in _READERS))
+
+# What the zygote loads beforehand, most wanted first.
+PRELOADED = (
+    "pyarrow.compute",
+    "pandas",  # pyarrow imports it when it makes an array of a list
+    "pandas",  # pyarrow imports it when it makes an array of a list
+    "pyarrow.csv",
+    "framekeep.importing.formats",
+    "framekeep.importing.text",
+    "python_calamine",
+    "framekeep.importing.workbook",
+    "pyarrow.parquet",
+    "pyarrow.feather",
+    "framekeep.importing.columnar",
+    "framekeep.importing.json_tables",
+    "charset_normalizer",
+    "framekeep.importing.statistics",
+)
 
 
 def find(path: Path, filename: str, options: ImportOptions, limits: Limits) -> Found:

@@ -1,9 +1,9 @@
 """Arrow data on its way from the reading child to the parent: one file without a name, in segments.
 
 A *segment* is an Arrow IPC stream at an offset of the file; a reader appends as many as it likes, one after
-the other. A *stored* table says where its columns are: so a table can be written in batches of rows, or column
+the other. A *stored* table says where its columns are: a table can be written in batches of rows, or column
 by column, and a column that typing left alone is in the file once though two tables have it. The parent maps
-the file when the child has ended, and checks every segment before anybody uses it.
+it when the child has ended, and checks every segment before anybody uses it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from framekeep.errors import InvalidInputError
 from framekeep.importing.model import Checked
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 _ALIGNMENT = 64  # what Arrow's kernels like best
@@ -162,37 +163,75 @@ class Spool:
 
     def open(self, stored: Stored) -> pa.Table:
         """Return a table over the mapped file: its pages are read, and dropped, as the system likes."""
-        return open_stored(self._file.fileno(), stored)
+        return Mapping(self._file.fileno()).table(stored)
 
 
-def open_stored(descriptor: int, stored: Stored) -> pa.Table:
-    """Return the table at ``stored`` in a file, over a mapping that lives as long as the table.
+class Mapping:
+    """A spool in memory; it lives as long as a table or an array over it.
 
-    Raises:
-        InvalidInputError: the file does not hold such a table.
+    Args:
+        descriptor: of the file, which is not written to from now on.
+        private: the process may write to the memory: to its own copy of a page, never to the file.
     """
-    import mmap
 
-    import pyarrow as pa
+    def __init__(self, descriptor: int, *, private: bool = False) -> None:
+        import mmap
 
-    size = os.fstat(descriptor).st_size
-    if any(place.offset + place.length > size for place in stored.columns):
-        raise InvalidInputError("a stored table is not all in its file.")
-    whole = pa.py_buffer(mmap.mmap(descriptor, size, prot=mmap.PROT_READ))
-    segments: dict[tuple[int, int], Any] = {}
-    columns = []
-    fields = []
-    for place in stored.columns:
-        key = (place.offset, place.length)
-        if key not in segments:
-            try:
-                segments[key] = pa.ipc.open_stream(whole.slice(*key)).read_all()
-            except (pa.ArrowException, ValueError, OSError) as error:
-                raise InvalidInputError("a stored table is not Arrow data.") from error
-        table = segments[key]
-        if place.position >= table.num_columns or table.num_rows != stored.rows:
-            raise InvalidInputError("a stored table has another shape than it is said to have.")
-        columns.append(table.column(place.position))
-        fields.append(table.schema.field(place.position))
-    first = segments[(stored.columns[0].offset, stored.columns[0].length)]
-    return pa.Table.from_arrays(columns, schema=pa.schema(fields, metadata=first.schema.metadata))
+        import pyarrow as pa
+
+        if os.fstat(descriptor).st_size == 0:
+            raise InvalidInputError("a spool is empty.")
+        self._memory = mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY if private else mmap.ACCESS_READ)
+        self._buffer = pa.py_buffer(self._memory)
+
+    def table(self, stored: Stored) -> pa.Table:
+        """Return a table, of whose columns nothing is copied.
+
+        Raises:
+            InvalidInputError: it is not there, or not of the shape that it is said to have.
+        """
+        import pyarrow as pa
+
+        segments: dict[tuple[int, int], pa.Table] = {}
+        columns = []
+        fields = []
+        for place in stored.columns:
+            key = (place.offset, place.length)
+            if key not in segments:
+                segments[key] = self._segment(place)
+            table = segments[key]
+            if place.position >= table.num_columns or table.num_rows != stored.rows:
+                raise InvalidInputError("a stored table has another shape than it is said to have.")
+            columns.append(table.column(place.position))
+            fields.append(table.schema.field(place.position))
+        first = segments[stored.columns[0].offset, stored.columns[0].length]
+        return pa.Table.from_arrays(columns, schema=pa.schema(fields, metadata=first.schema.metadata))
+
+    def values(self, column: pa.ChunkedArray) -> np.ndarray[Any, Any] | None:
+        """Return a column of numbers or times without time zone as an array over this memory.
+
+        What it has where values are missing is anything. None if the column is not one piece of it.
+        """
+        import numpy as np
+
+        dtype = np.dtype(column.type.to_pandas_dtype())
+        if len(column) == 0:
+            return np.empty(0, dtype)
+        pieces = [chunk for chunk in column.chunks if len(chunk)]
+        if len(pieces) != 1:
+            return None
+        values = pieces[0].buffers()[1]
+        offset = values.address - self._buffer.address + pieces[0].offset * dtype.itemsize
+        if offset < 0 or offset + len(column) * dtype.itemsize > self._buffer.size:
+            return None  # unpacked, or filled in: it is elsewhere
+        return np.frombuffer(self._memory, dtype, len(column), offset)
+
+    def _segment(self, place: Place) -> pa.Table:
+        import pyarrow as pa
+
+        if place.offset + place.length > self._buffer.size:
+            raise InvalidInputError("a stored table is not all in its file.")
+        try:
+            return pa.ipc.open_stream(self._buffer.slice(place.offset, place.length)).read_all()
+        except (pa.ArrowException, ValueError, OSError) as error:
+            raise InvalidInputError("a stored table is not Arrow data.") from error
