@@ -198,9 +198,9 @@ class DataManager:
             session_id, df, expected_revision=expected_revision, on_revision=on_revision
         )
 
-    def delete_session(self, session_id: str) -> bool:
+    def delete_session(self, session_id: str, *, expected_revision: Revision | None = None) -> bool:
         """Delete a session with all it holds; False if it was not there."""
-        return self.backend.delete_session(session_id)
+        return self.backend.delete_session(session_id, expected_revision=expected_revision)
 
     def session_exists(self, session_id: str) -> bool:
         """Say whether a session is there; does not move its expiry."""

@@ -76,3 +76,11 @@ def test_an_edit_of_nothing_leaves_the_revision(backend: SessionBackend) -> None
     with step:
         pass
     assert step.revision == before
+
+
+def test_a_session_that_changed_is_not_deleted(backend: SessionBackend) -> None:
+    before = backend.revision("s")
+    backend.checkpoint("s", "x")
+    with pytest.raises(ConflictError):
+        backend.delete_session("s", expected_revision=before)
+    assert backend.delete_session("s", expected_revision=backend.revision("s"))

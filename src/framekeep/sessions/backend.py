@@ -123,12 +123,14 @@ class SessionBackend(SessionReader):
             session_id, dataframe, verbs.update(self._now), expected=expected_revision, told=on_revision
         )
 
-    def delete_session(self, session_id: str) -> bool:
+    def delete_session(self, session_id: str, *, expected_revision: Revision | None = None) -> bool:
         """Delete a session with all it holds; False if it was not there.
+
+        ConflictError if the data changed since ``expected_revision``.
 
         The audit log goes with the session, so the deletion is recorded in the log "framekeep".
         """
-        deleted = self._heads.delete(space("session", checked_id(session_id)))
+        deleted = self._heads.delete(space("session", checked_id(session_id)), expected=expected_revision)
         if deleted:
             logger.info("%s", verbs.unstamped(verbs.stamped(self._now(), f"Session {session_id} deleted")))
         return deleted

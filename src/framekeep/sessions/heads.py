@@ -399,8 +399,16 @@ class Heads:
             f"The parts of session {session_id!r} that were stored ahead were freed meanwhile. Try again."
         )
 
-    def delete(self, name: Space) -> bool:
-        """Delete a space with all it holds, a damaged one too; False when it is not there (any more)."""
+    def delete(self, name: Space, *, expected: Revision | None = None) -> bool:
+        """Delete a space with all it holds, a damaged one too; False when it is not there (any more).
+
+        Args:
+            name: the space.
+            expected: of a session, the lineage that may be deleted; None: whatever it is now.
+
+        Raises:
+            ConflictError: the timeline is not ``expected``, or the space is too busy.
+        """
         deadline = self._monotonic() + self._patience
         with self._mutexes.of(name):
             while True:
@@ -410,6 +418,8 @@ class Heads:
                     return self.engine.discard(name)
                 if head is None:
                     return False
+                if expected is not None:
+                    check_lineage(name.partition(":")[2], Session.decode(head.body), expected)
                 try:
                     self.engine.commit(
                         name, Change(expected=head.revision, revision=self._revisions(), body=None)

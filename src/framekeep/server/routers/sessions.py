@@ -238,8 +238,12 @@ def patch(
 @router.delete("/{session_id}", summary="Delete a session")
 def delete(service: Running, owner: Caller, session_id: SessionId, expected: IfMatch) -> Deleted:
     """With all it holds."""
-    check(service, session_id, expected)
-    if not service.manager.delete_session(session_id):
+    change = Change(service, session_id, expected)
+    try:
+        deleted = service.manager.delete_session(session_id, expected_revision=expected)
+    except ConflictError as error:
+        raise change.conflict(error) from error
+    if not deleted:
         raise SessionNotFoundError(
             f"Session {owner.shown(session_id)!r} is unknown, deleted or expired. Nothing was deleted."
         )
