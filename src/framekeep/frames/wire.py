@@ -1,30 +1,23 @@
-"""Frames between programs: the containers ``application/vnd.framekeep.frame`` and ``…frames``.
+"""Frames between programs: as ``application/vnd.framekeep.frame`` (one) and ``…frames`` (several by name).
 
-Owns the bytes around manifests and chunks (``docs/format.md``, "Containers"): written as the frame is taken
-apart, a column at a time, and read from memory or from a file. A container may come from anybody, so nothing
-in it is believed: what is built from it is checked as ``foreign_nodes.py`` and ``foreign.py`` say.
+A frame is written as it is taken apart, a column at a time, and read from memory or from a file. A container
+may come from anybody, so nothing in it is believed: the bytes around the frames are checked in
+``containers.py``, what manifests say in ``foreign_nodes.py``, and what the arrays hold in ``foreign.py``.
 """
 
 from __future__ import annotations
 
-import io
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from threading import Lock
-from typing import Any, BinaryIO, Final, Protocol
+from typing import Any, BinaryIO
 
 import pandas as pd
 import pyarrow as pa
-import xxhash
 
 from framekeep.errors import (
     DamagedError,
     DamagedFileError,
-    DataFrameTooLargeError,
     FramekeepError,
-    InvalidInputError,
     NewerFormatError,
     SessionDamagedError,
     UnknownFormatError,
@@ -33,6 +26,7 @@ from framekeep.frames import arrays, axes, layouts
 from framekeep.frames.arrays import Build, Encoding, Loader
 from framekeep.frames.borrow import assemble, column_arrays
 from framekeep.frames.codec import as_frame
+from framekeep.frames.containers import FRAME_TYPE, FRAMES_TYPE, Container, ContainerWriter, encoded_name
 from framekeep.frames.envelope import Envelope, expand
 from framekeep.frames.foreign import Allowance
 from framekeep.frames.foreign_nodes import checked_nodes
@@ -41,27 +35,6 @@ from framekeep.frames.reading import Reader, Visit, named, read_jobs
 from framekeep.frames.signing import SignedPickler
 from framekeep.frames.writing import ChunkWriter
 from framekeep.names import Buffer, Digest, digest_of
-
-FRAME_TYPE: Final = "application/vnd.framekeep.frame"
-"""Media type of one frame."""
-FRAMES_TYPE: Final = "application/vnd.framekeep.frames"
-"""Media type of frames by name."""
-
-_MAGIC: Final = b"FKW"
-_VERSION: Final = 1
-_ONE, _MANY = 1, 2
-_END, _CHUNK, _MANIFEST = 0, 1, 2
-_HEAD: Final = struct.Struct("<3sBB")
-"""Magic, version, whether it is one frame or many by name."""
-_CHUNK_HEAD: Final = struct.Struct("<B16sI")
-"""Kind of record, digest, bytes of the blob that follows."""
-_MANIFEST_HEAD: Final = struct.Struct("<B16sHI")
-"""Kind of record, digest, bytes of the name and of the manifest that follow."""
-_LAST: Final = struct.Struct("<BQ")
-"""Kind of record, XXH3-64 of everything before it."""
-_NAME_LIMIT: Final = 0xFFFF
-_PIECE: Final = 256 << 10
-
 
 # --- writing ------------------------------------------------------------------------------------------
 
@@ -79,7 +52,7 @@ def pack(frame: object, *, codec: str = "auto", pickle_key: bytes | None = None)
         UnsupportedTypeError: for a value that cannot be kept exactly; names the column and the type. What was
             yielded until then is not a container.
     """
-    return _packed({"": frame}, _ONE, codec, pickle_key)
+    return _packed({"": frame}, FRAME_TYPE, codec, pickle_key)
 
 
 def pack_frames(
@@ -90,39 +63,24 @@ def pack_frames(
     Raises:
         InvalidInputError: for a name that is not a string, or has more than 65,535 bytes.
     """
-    return _packed(frames, _MANY, codec, pickle_key)
+    return _packed(frames, FRAMES_TYPE, codec, pickle_key)
 
 
-def _packed(frames: Mapping[str, object], form: int, codec: str, pickle_key: bytes | None) -> Iterator[bytes]:
-    sink = _Sink()
-    sink.add(_HEAD.pack(_MAGIC, _VERSION, form))
+def _packed(
+    frames: Mapping[str, object], media_type: str, codec: str, pickle_key: bytes | None
+) -> Iterator[bytes]:
+    out = ContainerWriter(media_type)
     writer = ChunkWriter(Envelope(codec))
     pickler = SignedPickler(pickle_key) if pickle_key is not None else None
     for name, frame in frames.items():
-        title = _title(name)
+        title = encoded_name(name)
         for manifest in _taken_apart(as_frame(frame), Encoding(writer, pickler)):
             blobs, writer.blobs = writer.blobs, {}
             for digest, blob in blobs.items():
-                sink.add(_CHUNK_HEAD.pack(_CHUNK, digest, len(blob)))
-                sink.add(blob)
-                yield from sink.full()
+                yield from out.chunk(digest, blob)
             if manifest is not None:
-                sink.add(_MANIFEST_HEAD.pack(_MANIFEST, digest_of(manifest), len(title), len(manifest)))
-                sink.add(title)
-                sink.add(manifest)
-    sink.add(_LAST.pack(_END, sink.checksum()))
-    yield from sink.rest()
-
-
-def _title(name: object) -> bytes:
-    if not isinstance(name, str):
-        raise InvalidInputError(f"The name of a frame must be a string, not {type(name).__name__}.")
-    title = name.encode("utf-8", "surrogatepass")
-    if len(title) > _NAME_LIMIT:
-        raise InvalidInputError(
-            f"The name of a frame has {len(title):,} bytes; at most {_NAME_LIMIT:,} are kept."
-        )
-    return title
+                out.manifest(title, manifest)
+    yield from out.end()
 
 
 def _taken_apart(data: pd.DataFrame, to: Encoding) -> Iterator[bytes | None]:
@@ -150,32 +108,6 @@ def _check_valid(array: Any, to: Encoding) -> None:
         raise to.refuse(str(data.type), "Arrow calls its data invalid; rebuild the column first") from error
 
 
-class _Sink:
-    """Gathers small parts into pieces worth sending."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._size = 0
-        self._hash = xxhash.xxh3_64()
-
-    def add(self, part: bytes) -> None:
-        self._hash.update(part)
-        self._parts.append(part)
-        self._size += len(part)
-
-    def checksum(self) -> int:
-        return int(self._hash.intdigest())
-
-    def full(self) -> Iterator[bytes]:
-        if self._size >= _PIECE:
-            yield from self.rest()
-
-    def rest(self) -> Iterator[bytes]:
-        parts, self._parts, self._size = self._parts, [], 0
-        if parts:
-            yield b"".join(parts)
-
-
 # --- reading ------------------------------------------------------------------------------------------
 
 
@@ -195,7 +127,7 @@ def unpack(
         DamagedFileError: it is cut short, changed, or was made to deceive; ``where`` names the column.
         DataFrameTooLargeError: it holds more than ``max_bytes``.
     """
-    ((_, frame),) = _unpacked(source, _ONE, max_bytes, pickle_key)
+    ((_, frame),) = _unpacked(source, FRAME_TYPE, max_bytes, pickle_key)
     return frame
 
 
@@ -203,181 +135,51 @@ def unpack_frames(
     source: Buffer | BinaryIO, *, max_bytes: int | None = None, pickle_key: bytes | None = None
 ) -> dict[str, pd.DataFrame]:
     """Return the frames of a container by name, in order; else as ``unpack``. ``max_bytes`` is for all."""
-    return dict(_unpacked(source, _MANY, max_bytes, pickle_key))
+    return dict(_unpacked(source, FRAMES_TYPE, max_bytes, pickle_key))
 
 
 def _unpacked(
-    source: Buffer | BinaryIO, form: int, max_bytes: int | None, pickle_key: bytes | None
+    source: Buffer | BinaryIO, media_type: str, max_bytes: int | None, pickle_key: bytes | None
 ) -> list[tuple[str, pd.DataFrame]]:
-    opened: _Source
-    opened = _Memory(source) if isinstance(source, bytes | bytearray | memoryview) else _File(source)
+    container = Container(source, media_type, max_bytes)
+    pickler = SignedPickler(pickle_key) if pickle_key is not None else None
+    opening = _Opening(container, Allowance(max_bytes), pickler)
     with _told_plainly():
-        contents = _scan(opened, form, max_bytes)
-        allowance = Allowance(max_bytes)
-        pickler = SignedPickler(pickle_key) if pickle_key is not None else None
-        found = [
-            (name, _frame(contents, opened, data, allowance, pickler))
-            for name, data in contents.manifests.items()
-        ]
-    if contents.used != contents.chunks.keys():
+        found = [(name, opening.frame(manifest)) for name, manifest in container.manifests.items()]
+    if opening.used != container.chunks:
         raise DamagedFileError("The container holds a chunk that none of its frames names.")
     return found
 
 
-class _Source(Protocol):
-    size: int
-
-    def read(self, at: int, count: int) -> Buffer:
-        """Return exactly ``count`` bytes from ``at``; the caller knows that they are there."""
-
-
-class _Memory:
-    def __init__(self, data: Buffer) -> None:
-        self._view = memoryview(data).cast("B")
-        self.size = len(self._view)
-
-    def read(self, at: int, count: int) -> Buffer:
-        return self._view[at : at + count]
-
-
-class _File:
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self._lock = file, Lock()  # chunks are read from several threads
-        self.size = file.seek(0, io.SEEK_END)
-
-    def read(self, at: int, count: int) -> Buffer:
-        with self._lock:
-            self._file.seek(at)
-            data = self._file.read(count)
-        if len(data) != count:
-            raise DamagedFileError("The container became shorter while it was read.")
-        return data
-
-
-@dataclass(slots=True)
-class _Contents:
-    """Where things are in a container.
+class _Opening:
+    """Makes the frames of one container.
 
     Attributes:
-        chunks: place and stored length of each chunk.
-        manifests: the manifest of each frame by name.
         used: the chunks that some frame named so far.
     """
 
-    chunks: dict[Digest, tuple[int, int]] = field(default_factory=dict)
-    manifests: dict[str, bytes] = field(default_factory=dict)
-    used: set[Digest] = field(default_factory=set)
+    def __init__(self, container: Container, allowance: Allowance, pickler: SignedPickler | None) -> None:
+        self._container, self._allowance, self._pickler = container, allowance, pickler
+        self.used: set[Digest] = set()
 
+    def frame(self, manifest: bytes) -> pd.DataFrame:
+        """Return the frame of a manifest."""
+        parsed = parse(manifest)
+        refs = checked_nodes(parsed, self._allowance)
+        if not refs.keys() <= self._container.chunks:
+            raise DamagedFileError("The container lacks a chunk that a frame in it names.")
+        self.used |= refs.keys()
 
-def _scan(source: _Source, form: int, max_bytes: int | None) -> _Contents:
-    """Read the container from end to end: what it says of itself must hold before any part is used."""
-    walk = _Walk(source)
-    if source.size < _HEAD.size:
-        raise UnknownFormatError("The bytes are no container of frames: they are too few.")
-    magic, version, found = _HEAD.unpack(walk.take(_HEAD.size))
-    if magic != _MAGIC:
-        raise UnknownFormatError("The bytes are no container of frames: they do not begin like one.")
-    if version > _VERSION:
-        raise UnknownFormatError(
-            f"The container has version {version}; this version of framekeep reads up to {_VERSION}. "
-            "Upgrade framekeep to read it."
-        )
-    if version != _VERSION or found not in (_ONE, _MANY):
-        raise DamagedFileError("The container says of itself what none does.")
-    if found != form:
-        wanted, other = (FRAME_TYPE, FRAMES_TYPE) if form == _ONE else (FRAMES_TYPE, FRAME_TYPE)
-        raise UnknownFormatError(f"The container is {other} where {wanted} is expected.")
-    contents = _Contents()
-    while True:
-        kind = walk.peek()
-        if kind == _CHUNK:
-            _, digest, length = _CHUNK_HEAD.unpack(walk.take(_CHUNK_HEAD.size))
-            if digest in contents.chunks:
-                raise DamagedFileError("The container holds a chunk twice.")
-            contents.chunks[Digest(digest)] = (walk.at, length)
-            walk.skip(length)
-        elif kind == _MANIFEST:
-            _, digest, title, length = _MANIFEST_HEAD.unpack(walk.take(_MANIFEST_HEAD.size))
-            if max_bytes is not None and length > max_bytes:
-                raise DataFrameTooLargeError(
-                    f"The description of a frame alone has {length:,} bytes; {max_bytes:,} are accepted for "
-                    "all of it (MAX_DATAFRAME_SIZE_MB)."
-                )
-            name = str(walk.take(title), "utf-8", "surrogatepass")
-            data = bytes(walk.take(length))
-            if digest_of(data) != digest:
-                raise DamagedFileError("The description of a frame does not match its name in the container.")
-            if name in contents.manifests:
-                raise DamagedFileError("The container holds two frames of one name.")
-            contents.manifests[name] = data
-        elif kind == _END:
-            checksum = walk.checksum()
-            if _LAST.unpack(walk.take(_LAST.size))[1] != checksum:
-                raise DamagedFileError(
-                    "The container is damaged: its checksum does not match. Send it again."
-                )
-            break
-        else:
-            raise DamagedFileError("The container holds a record of an unknown kind.")
-    if walk.at != source.size:
-        raise DamagedFileError("Something follows the end of the container.")
-    if form == _ONE and list(contents.manifests) != [""]:
-        raise DamagedFileError("The container does not hold exactly one frame.")
-    return contents
+        def read(digests: Sequence[Digest], visit: Visit) -> None:
+            for i, digest in enumerate(digests):
+                chunk = expand(self._container.chunk(digest), refs[digest].nbytes)
+                if digest_of(chunk) != digest:
+                    raise DamagedFileError(
+                        f"Chunk {digest.hex()} of the container does not match its digest."
+                    )
+                visit(i, memoryview(chunk))
 
-
-class _Walk:
-    """Goes over a source from its start, hashing what it passes."""
-
-    def __init__(self, source: _Source) -> None:
-        self._source, self.at = source, 0
-        self._hash = xxhash.xxh3_64()
-
-    def _left(self, count: int) -> None:
-        if count > self._source.size - self.at:
-            raise DamagedFileError("The container is cut short. Send it again.")
-
-    def peek(self) -> int:
-        self._left(1)
-        return self._source.read(self.at, 1)[0]
-
-    def take(self, count: int) -> Buffer:
-        self._left(count)
-        data = self._source.read(self.at, count)
-        self._hash.update(data)
-        self.at += count
-        return data
-
-    def skip(self, count: int) -> None:
-        self._left(count)
-        while count:
-            count -= len(self.take(min(count, _PIECE)))
-
-    def checksum(self) -> int:
-        return int(self._hash.intdigest())
-
-
-def _frame(
-    contents: _Contents,
-    source: _Source,
-    data: bytes,
-    allowance: Allowance,
-    pickler: SignedPickler | None,
-) -> pd.DataFrame:
-    parsed = parse(data)
-    refs = checked_nodes(parsed, allowance)
-    if not refs.keys() <= contents.chunks.keys():
-        raise DamagedFileError("The container lacks a chunk that a frame in it names.")
-    contents.used |= refs.keys()
-
-    def read(digests: Sequence[Digest], visit: Visit) -> None:
-        for i, digest in enumerate(digests):
-            chunk = expand(source.read(*contents.chunks[digest]), refs[digest].nbytes)
-            if digest_of(chunk) != digest:
-                raise DamagedFileError(f"Chunk {digest.hex()} of the container does not match its name.")
-            visit(i, memoryview(chunk))
-
-    return _put_together(parsed, Loader(pickler, own=True, foreign=allowance), read)
+        return _put_together(parsed, Loader(self._pickler, own=True, foreign=self._allowance), read)
 
 
 def _put_together(parsed: Parsed, loader: Loader, read: Reader) -> pd.DataFrame:
@@ -436,5 +238,5 @@ def _told_plainly() -> Iterator[None]:
         raise
     except MemoryError as error:
         raise DamagedFileError("The container asks for more memory than there is.") from error
-    except Exception as error:  # RecursionError, whatever NumPy, pandas and Arrow raise
+    except Exception as error:  # RecursionError, and whatever NumPy, pandas and Arrow raise
         raise DamagedFileError(f"The container holds no frame ({type(error).__name__}).") from error
