@@ -17,11 +17,15 @@ KEEP_ALIVE = 75
 """Seconds that a connection may idle: longer than the 60 of the usual proxies, so that they close first."""
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, *, application: str = "framekeep.server.run:application") -> None:
     """Serve until SIGINT or SIGTERM; requests in flight are finished first.
 
     With several workers, each process reads the settings from the environment again: whoever calls this with
-    arguments puts them there (``Settings.exported``).
+    arguments puts them there (``Settings.export``).
+
+    Args:
+        settings: what to use.
+        application: ``module:function`` that makes the application of a worker.
 
     Raises:
         ConfigurationError: the address is public and there are no API keys.
@@ -29,7 +33,7 @@ def serve(settings: Settings) -> None:
     check_address(settings)
     configure()
     uvicorn.run(
-        "framekeep.server.run:application",
+        application,
         factory=True,
         host=settings.serve_host,
         port=settings.serve_port,
