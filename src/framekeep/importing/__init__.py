@@ -70,6 +70,11 @@ class Importer:
         """Start in the background what the first import would wait for, a quarter of a second."""
         self._sandbox.warm()
 
+    @property
+    def process_id(self) -> int | None:
+        """Of the process whose children read; None if there is none now."""
+        return self._sandbox.pid
+
     def close(self) -> None:
         """End imports that still run, and every process; may be called again."""
         self._sandbox.close()

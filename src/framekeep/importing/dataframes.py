@@ -68,22 +68,22 @@ def _column(column: pa.ChunkedArray, memory: Mapping) -> Any:
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return pd.array(column, dtype=_TEXT)
     if pa.types.is_date(kind):
-        return pd.Series(column.cast(pa.timestamp("s")).to_pandas())
-    if (pa.types.is_integer(kind) or pa.types.is_floating(kind)) and kind != pa.float16():
+        return column.cast(pa.timestamp("s")).to_pandas().copy()  # Arrow's own memory is not to be changed
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         values = memory.values(column)
         if values is not None:
             return _with_missing(values, column) if missing else values
-    if pa.types.is_timestamp(kind):
+    if pa.types.is_timestamp(kind) or pa.types.is_duration(kind):
         values = memory.values(column)
         if values is not None:
             if missing:
-                values[_nulls(column)] = np.datetime64("NaT")
-            return (
-                values if kind.tz is None else pd.Series(values).dt.tz_localize("UTC").dt.tz_convert(kind.tz)
-            )
+                values[_nulls(column)] = "NaT"
+            zone = getattr(kind, "tz", None)
+            return values if zone is None else pd.Series(values).dt.tz_localize("UTC").dt.tz_convert(zone)
     if missing and kind in _NULLABLE:
         return _NULLABLE[kind].__from_arrow__(column)
-    return column.to_pandas()
+    made = column.to_pandas()
+    return made.copy() if pa.types.is_dictionary(kind) else made
 
 
 def _with_missing(values: np.ndarray[Any, Any], column: pa.ChunkedArray) -> Any:

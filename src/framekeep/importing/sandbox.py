@@ -29,14 +29,15 @@ import orjson
 
 from framekeep.errors import ServiceError, StorageFullError
 from framekeep.importing import refusals
-from framekeep.importing.model import Checked, Limits, Progress
+from framekeep.importing.model import Limits, Progress
 
 _LOG = logging.getLogger(__name__)
 _PREFIX = "framekeep-import-"
 _HEARTBEAT = 0.2  # seconds; how soon a caller who raises from his progress function is heard
 _GRACE = 5.0  # seconds for the zygote to end when it is asked to
 _BACKSTOP = 60.0  # seconds beyond a job's, for the zygote to start, and to end the child that is late
-_MOST_SAID = 128 << 20  # bytes of one job's answer
+_MOST_SAID = 64 << 20  # bytes of one job's answer
+_MOST_TOLD = 4 << 20  # bytes of what is said on the way to it
 _PIECE = 1 << 20
 
 
@@ -194,7 +195,9 @@ class _Zygote:
         self.process.returncode = 0  # so that nobody here waits for a stranger's child
 
     def last_words(self) -> str:
-        """Return ": <last line of stderr>", or nothing."""
+        """Return ": <last line of stderr>" of a zygote that ends, or nothing."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(_GRACE)
         if self._errors.closed:
             return ""
         lines = os.pread(self._errors.fileno(), _PIECE, 0).decode("utf-8", "replace").splitlines()
@@ -250,7 +253,7 @@ class _Conversation:
         self._limits = limits
         self._progress = progress
         self._process = process
-        self._said = 0
+        self._told = 0
         self._unread = bytearray()
         self._at: tuple[float, str] = (0.0, "")
         self._final: dict[str, Any] | None = None
@@ -296,10 +299,9 @@ class _Conversation:
             return False
         except ConnectionError:
             return False
-        self._said += len(piece)
-        if self._said > _MOST_SAID:
-            raise refusals.nonsense()
         self._unread += piece
+        if len(self._unread) > _MOST_SAID:
+            raise refusals.nonsense()
         if b"\n" in piece:
             *lines, self._unread = self._unread.split(b"\n")
             for line in lines:
@@ -316,6 +318,9 @@ class _Conversation:
         if "progress" not in document:
             self._final = document
             return
+        self._told += len(line)
+        if self._told > _MOST_TOLD:
+            raise refusals.nonsense()
         match document["progress"]:
             case [int() | float() as done, str() as what]:
                 self._at = (min(max(float(done), 0.0), 1.0), what)
@@ -330,7 +335,9 @@ class _Conversation:
             raise refusals.said(final["error"], self._limits)
         if final is None or verdict.get("status") != 0:
             raise refusals.died(verdict, self._limits)
-        answer: Mapping[str, Any] = Checked(final, "a child's answer").mapping("answer")
+        answer = final.get("answer")
+        if not isinstance(answer, dict):
+            raise refusals.nonsense()
         return answer
 
 

@@ -208,13 +208,15 @@ class Mapping:
         return pa.Table.from_arrays(columns, schema=pa.schema(fields, metadata=first.schema.metadata))
 
     def values(self, column: pa.ChunkedArray) -> np.ndarray[Any, Any] | None:
-        """Return a column of numbers or times without time zone as an array over this memory.
+        """Return a column of numbers or instants (in UTC) as an array over this memory.
 
         What it has where values are missing is anything. None if the column is not one piece of it.
         """
         import numpy as np
+        import pyarrow as pa
 
-        dtype = np.dtype(column.type.to_pandas_dtype())
+        kind = column.type
+        dtype = np.dtype(f"M8[{kind.unit}]" if pa.types.is_timestamp(kind) else kind.to_pandas_dtype())
         if len(column) == 0:
             return np.empty(0, dtype)
         pieces = [chunk for chunk in column.chunks if len(chunk)]

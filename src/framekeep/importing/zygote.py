@@ -116,7 +116,7 @@ class Zygote:
         for job in self._jobs.values():
             job.kill()
         while self._jobs:
-            self._reap(wait=True)
+            self._reap(last=True)
 
     def _patience(self) -> float | None:
         """Return the milliseconds to wait at most."""
@@ -173,9 +173,10 @@ class Zygote:
                 job.late = True
                 job.kill()
 
-    def _reap(self, *, wait: bool = False) -> None:
+    def _reap(self, *, last: bool = False) -> None:
+        """Put away children that have ended; ``last`` waits for them, and tells nobody."""
         while self._jobs:
-            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT | (0 if wait else os.WNOHANG))
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT | (0 if last else os.WNOHANG))
             if ended is None:
                 return
             job = self._jobs.pop(ended.si_pid)
@@ -193,7 +194,8 @@ class Zygote:
                 "peak_bytes": used.ru_maxrss * 1024,
                 "said": job.tail.decode("utf-8", "replace"),
             }
-            _tell(job.leash, verdict)
+            if not last:
+                _tell(job.leash, verdict)
             job.leash.close()
 
 

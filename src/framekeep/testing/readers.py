@@ -50,15 +50,18 @@ def preview(path: Path, options: ImportOptions, limits: Limits, progress: Progre
 def read(path: Path, options: ImportOptions, limits: Limits, progress: Progress, spool: Spool) -> Parsed:
     """Do what the file says, then return a table of one column."""
     order = json.loads(path.read_bytes())
+    if order["do"] == "type":
+        text = spool.keep(pa.table({"a": ["01", "2", "3"]}))
+        return parsed(spool.keep(pa.table({"a": [1, 2, 3]})), text)
     _DEEDS[order["do"]](order, progress, spool)
     rows = order.get("rows", 3)
     stored = spool.keep(pa.table({"a": pa.array(range(rows), pa.int64())}))
     return parsed(stored)
 
 
-def parsed(stored: Stored) -> Parsed:
+def parsed(typed: Stored, text: Stored | None = None) -> Parsed:
     """Return what a reader says of one table with the column ``a``."""
-    return Parsed("csv", (Table("", (ColumnReport("a", "integer", "told so"),), stored),))
+    return Parsed("csv", (Table("", (ColumnReport("a", "integer", "told so"),), typed, text),))
 
 
 def _nothing(order: Any, progress: Progress, spool: Spool) -> None:
@@ -71,6 +74,9 @@ def _tell(order: Any, progress: Progress, spool: Spool) -> None:
 
 
 def _hang(order: Any, progress: Progress, spool: Spool) -> None:
+    """Wait for ever, with this process's pid in the file at ``path``."""
+    if "path" in order:
+        Path(order["path"]).write_text(str(os.getpid()))
     progress(0.5, "hanging")
     while True:
         signal.pause()
@@ -126,14 +132,16 @@ def _kill(order: Any, progress: Progress, spool: Spool) -> None:
     os.kill(os.getpid(), order["signal"])
 
 
-def _leave(order: Any, progress: Progress, spool: Spool) -> None:
+def _exit(order: Any, progress: Progress, spool: Spool) -> None:
     os._exit(order.get("status", 0))
 
 
 def _kill_zygote(order: Any, progress: Progress, spool: Spool) -> None:
-    """Kill the zygote, unless the file at ``path`` says that this was done."""
-    if not os.path.exists(order["path"]):
-        Path(order["path"]).touch()
+    """Kill the zygote, unless the file at ``path`` says that this was done ``times`` times."""
+    done = Path(order["path"])
+    if not done.exists() or len(done.read_bytes()) < order["times"]:
+        with done.open("ab") as file:
+            file.write(b".")
         os.kill(os.getppid(), signal.SIGKILL)
         signal.pause()
 
@@ -237,7 +245,7 @@ _DEEDS: dict[str, Callable[[Any, Progress, Spool], None]] = {
     "hang": _hang,
     "kill": _kill,
     "kill zygote": _kill_zygote,
-    "leave": _leave,
+    "exit": _exit,
     "leave somebody": _leave_somebody,
     "litter": _litter,
     "map memory": _map_memory,
