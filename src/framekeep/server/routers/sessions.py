@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Body, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from framekeep.errors import ConflictError, SessionNotFoundError
-from framekeep.exporting.labels import label_text
+from framekeep.exporting.labels import clean, label_text
 from framekeep.manager import DataManager
 from framekeep.names import Revision
 from framekeep.server import conditions
@@ -19,6 +19,7 @@ from framekeep.server.asking import Caller, IdempotencyKey, IfMatch, Running, Se
 from framekeep.server.frames import BODY, frame_of, shape_of
 from framekeep.server.problems import COMMON, documented
 from framekeep.server.service import Service
+from framekeep.server.spool import cleaned
 
 T = TypeVar("T")
 
@@ -58,6 +59,17 @@ class MetadataPatch(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"metadata": {"study": "A-17"}}})
     metadata: dict[str, Any] = Field(description="JSON values under names of the caller's own; merged.")
 
+    @field_validator("metadata")
+    @classmethod
+    def _unicode(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            whole = clean(value) == value
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
+        if not whole:
+            raise ValueError("a text holds half of a surrogate pair, which is no Unicode")
+        return value
+
 
 def facts(manager: DataManager, owner: Owner, session_id: str, *, touch: bool) -> SessionFacts:
     """Return what is known of a session."""
@@ -68,8 +80,9 @@ def facts(manager: DataManager, owner: Owner, session_id: str, *, touch: bool) -
     return SessionFacts(
         session_id=owner.shown(session_id),
         columns=[Column(name=name, dtype=str(kind)) for name, kind in zip(names, kinds, strict=True)],
-        metadata={key: value for key, value in found.items() if key not in _FIXED},
-        **{key: found[key] for key in _FIXED - {"session_id", "columns", "dtypes"}},
+        filename=label_text(found["filename"]),
+        metadata=clean({key: value for key, value in found.items() if key not in _FIXED}),
+        **{key: found[key] for key in _FIXED - {"session_id", "filename", "columns", "dtypes"}},
     )
 
 
@@ -168,7 +181,7 @@ async def _create(
     def store(frame: Any) -> Changed:
         change = Change(service, session_id)
         service.manager.backend.create_session(
-            session_id, frame, filename or "dataframe", ttl, on_revision=change.led_to
+            session_id, frame, cleaned(filename or "") or "dataframe", ttl, on_revision=change.led_to
         )
         return change.answer(owner, None, shape_of(frame), response)
 

@@ -15,7 +15,7 @@ from framekeep.server.asking import Caller, Running, TempId
 from framekeep.server.frames import FRAMES
 from framekeep.server.negotiation import attachment
 from framekeep.server.problems import COMMON, documented
-from framekeep.server.spool import Spooled, spooled
+from framekeep.server.spool import Spooled, cleaned, spooled
 
 router = APIRouter(prefix="/api/v1/temporary/{temp_id}", tags=["temporary"], responses=documented(*COMMON))
 
@@ -54,18 +54,19 @@ async def put(
         )
     settings = service.settings
     ttl = settings.temp_ttl_seconds if ttl_seconds is None else ttl_seconds
+    name = cleaned(filename) or "frames"
 
     def store(file: Spooled) -> None:
         with file.path.open("rb") as opened:
             frames = unpack_frames(opened, max_bytes=settings.max_frame_bytes, pickle_key=settings.pickle_key)
-        service.manager.backend.create_temp_storage(temp_id, frames, filename, ttl)
+        service.manager.backend.create_temp_storage(temp_id, frames, name, ttl)
 
     limit = settings.max_frame_bytes + settings.max_frame_bytes // 8
     async with spooled(
         request, service.scratch, service.threads, limit=limit, variable="MAX_DATAFRAME_SIZE_MB"
     ) as file:
         await service.threads.heavy(store, file)
-    return TemporaryStored(temp_id=owner.shown(temp_id), filename=filename)
+    return TemporaryStored(temp_id=owner.shown(temp_id), filename=name)
 
 
 @router.get(

@@ -162,7 +162,7 @@ async def upload(
             on_bytes=progress.received,
         ) as file:
             made = await service.threads.heavy(
-                ingest, service, owner, file.path, filename or file.filename, options, progress, ttl_seconds
+                ingest, service, owner, file.path, file.filename, options, progress, ttl_seconds
             )
     except FramekeepError as error:
         progress.failed(error.code, without_tag(str(error)))

@@ -1,0 +1,127 @@
+"""One service for each (test process, number of workers); tests keep apart by sessions of their own.
+
+``FRAMEKEEP_TEST_WORKERS=2`` runs the suite against that many workers only.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pandas as pd
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from serving import Served, body_of, new_session, serve
+
+from framekeep.frames import FRAME_TYPE
+
+KEYS = [f"a-key-of-a-test-{number:04d}" for number in range(64)]
+"""What the service with keys takes; the first is used unless a test takes one that nobody else has."""
+
+ASKED = os.environ.get("FRAMEKEEP_TEST_WORKERS")
+WORKERS = [int(ASKED)] if ASKED else [1, 4]
+
+
+@pytest.fixture(scope="session", params=WORKERS, ids=lambda count: f"{count}-workers")
+def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A service whose log, in the end, holds nothing unexpected. The one with several workers has keys."""
+    settings = {"api_keys": ",".join(KEYS)} if request.param > 1 else {}
+    with serve(tmp_path_factory.mktemp("service"), workers=request.param, settings=settings) as found:
+        yield found
+    assert_quiet(found)
+
+
+@pytest.fixture(scope="session")
+def guarded(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A service with keys."""
+    if served.key is not None:
+        yield served
+        return
+    with serve(tmp_path_factory.mktemp("guarded"), settings={"api_keys": ",".join(KEYS)}) as found:
+        yield found
+    assert_quiet(found)
+
+
+def assert_quiet(served: Served) -> None:
+    assert served.noise() == []
+    assert [line for line in served.log() if line["level"] not in ("info", "debug")] == []
+
+
+@pytest.fixture(scope="session")
+def http(served: Served) -> httpx2.Client:
+    """A client of the service; with several workers, every request goes to another one."""
+    return served.client()
+
+
+@pytest.fixture(scope="session")
+def unused_keys() -> Iterator[str]:
+    return iter(KEYS[1:])
+
+
+@pytest.fixture
+def alone(guarded: Served, unused_keys: Iterator[str]) -> httpx2.Client:
+    """A client whose key nobody else has used."""
+    return guarded.client(next(unused_keys))
+
+
+@pytest.fixture
+def people() -> pd.DataFrame:
+    return pd.DataFrame({"id": ["00501", "10001", "94105"], "age": [34.0, None, 210.0]})
+
+
+@pytest.fixture
+def session(http: httpx2.Client, people: pd.DataFrame) -> str:
+    """A session of the test's own that holds three people."""
+    return new_session(http, people)
+
+
+class Endpoint:
+    """The endpoints of one session."""
+
+    def __init__(self, http: httpx2.Client, session_id: str) -> None:
+        self._http = http
+        self.id = session_id
+        self.path = f"/api/v1/sessions/{session_id}"
+
+    def __call__(self, method: str, path: str = "", **options: Any) -> httpx2.Response:
+        return self._http.request(method, self.path + path, **options)
+
+    def get(self, path: str = "", **options: Any) -> httpx2.Response:
+        return self("GET", path, **options)
+
+    def post(self, path: str = "", **options: Any) -> httpx2.Response:
+        return self("POST", path, **options)
+
+    def etag(self) -> str:
+        """The state of the data."""
+        return str(self.get("/data", params={"limit": 0}).headers["etag"])
+
+    def rows(self, **query: Any) -> list[list[Any]]:
+        """The data, as JSON has it."""
+        answer = self.get("/data", params=query)
+        assert answer.status_code == 200, answer.text
+        return list(answer.json()["rows"])
+
+    def put(
+        self, frame: pd.DataFrame, *, headers: dict[str, str] | None = None, **query: Any
+    ) -> httpx2.Response:
+        """Replace the data."""
+        return self(
+            "PUT",
+            "/data",
+            params=query,
+            content=body_of(frame),
+            headers={"content-type": FRAME_TYPE, **(headers or {})},
+        )
+
+
+@pytest.fixture
+def own(http: httpx2.Client, session: str) -> Endpoint:
+    """The endpoints of a session of the test's own."""
+    return Endpoint(http, session)
