@@ -33,15 +33,20 @@ COLUMNAR_FORMATS = ("parquet", "arrow")  # arrow: IPC file and stream, Feather 1
 STATISTICS_FORMATS = ("sav", "dta", "sas7bdat", "xpt")
 FORMATS = (*TEXT_FORMATS, *JSON_FORMATS, *WORKBOOK_FORMATS, *COLUMNAR_FORMATS, *STATISTICS_FORMATS)
 
-TYPES = (
+TYPES = (  # what an override may ask for
     "text",
     "integer",
     "number",
+    "number:comma",  # 1.234,5
     "boolean",
     "date",
+    "date:dmy",  # 31/12/2020
+    "date:mdy",
     "datetime",
+    "datetime:dmy",
+    "datetime:mdy",
     "category",
-)  # what an override may ask for
+)
 PREVIEW_ROWS = 5
 
 MIB = 1 << 20
