@@ -7,7 +7,7 @@ may be read at all. Formulas give the results that are stored with them. Knows n
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +23,7 @@ from framekeep.importing.model import PREVIEW_ROWS, ImportOptions, Limits, Parse
 from framekeep.importing.spool import Spool
 from framekeep.importing.workbook_facts import SheetFacts, open_facts, refuse_spread
 from framekeep.importing.workbook_sheet import RawSheet, gather, keep_dates
-from framekeep.importing.workbook_tables import merge_tables, names_of, single_table
-from framekeep.importing.workbook_types import as_text
+from framekeep.importing.workbook_tables import first_rows, merge_tables, names_of, single_table
 
 if TYPE_CHECKING:
     from python_calamine import CalamineSheet, CalamineWorkbook
@@ -84,9 +83,18 @@ def preview_workbook(
         suggested = book.suggested()
         previews = []
         for number, name in enumerate(book.names):
-            progress(number / len(book.names), f"Looking at the sheet {name!r}")
-            previews.append(book.preview(name, name == suggested))
+
+            def step(part: float, what: str, number: int = number) -> None:
+                progress((number + part) / len(book.names), what)
+
+            previews.append(book.preview(name, name == suggested, step))
     return tuple(previews)
+
+
+def count_workbook(path: Path, options: ImportOptions, limits: Limits) -> int:
+    """Return how many sheets have a cell with a value; none of them is read for it."""
+    with _Book(path, options, limits) as book:
+        return sum(book.has_value(name) for name in book.names)
 
 
 class _Book:
@@ -139,6 +147,10 @@ class _Book:
             raise EmptyFileError(f"No sheet of the workbook has a cell with a value ({_listed(self.names)}).")
         return (name,)
 
+    def has_value(self, name: str) -> bool:
+        """Say whether a sheet has a cell with a value."""
+        return self._filled(name) > 0
+
     def suggested(self) -> str | None:
         """Return the sheet with the most values, a hidden one if the others are empty; None if all are."""
         filled = [name for name in self.names if self._filled(name)]
@@ -164,30 +176,26 @@ class _Book:
                 self._options,
                 self._limits,
                 facts,
-                progress=lambda part: progress(0.6 + 0.2 * part, what),
+                lambda part: progress(0.6 + 0.2 * part, what),
             )
         if not raw.columns:
             raise EmptyFileError(f"The sheet {name!r} has no cell with a value.", where=f"sheet {name!r}")
         keep_dates(raw, self._facts.dates_from_1904, lambda: self._facts.serials(name))
         return raw
 
-    def preview(self, name: str, suggested: bool) -> Preview:
+    def preview(self, name: str, suggested: bool, progress: Progress) -> Preview:
         """Return what is seen of a sheet."""
         hidden = name in self._hidden
-        sheet = self._sheet(name)
-        with _reading(name):
-            raw = RawSheet(name)
-            with suppress(EmptyFileError):  # what is passed over may be all there is
-                raw = gather(sheet, self._options, self._limits, SheetFacts(), most_rows=PREVIEW_ROWS)
-        if not raw.columns:
+        try:
+            raw = self.read(name, progress)
+        except EmptyFileError:
             return Preview(name, 0, 0, empty=True, hidden=hidden)
-        end = sheet.end
         return Preview(
             name=name,
-            rows=0 if end is None else end[0] + 1 - raw.first_row,
+            rows=raw.rows,
             columns=len(raw.columns),
             header=names_of(raw)[0],
-            first=tuple(zip(*(as_text([column]).to_pylist() for column in raw.columns), strict=True)),
+            first=first_rows(raw, PREVIEW_ROWS),
             suggested=suggested,
             hidden=hidden,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -17,15 +17,18 @@ import pyarrow.compute as pc
 
 from framekeep.errors import FileTooLargeError
 from framekeep.importing.model import Limits
+from framekeep.importing.rendering import duration_text
 from framekeep.importing.workbook_facts import reference
 
 NUMBER, DIGITS, TEXT, TRUTH = "number", "digits", "text", "truth"
+WORD = "word"  # a text that means "no value"
 DATE, INSTANT, TIME, DURATION = "date", "instant", "time", "duration"
 
 _ARROW = {
     NUMBER: pa.float64(),
     DIGITS: pa.string(),  # whole numbers that a double does not hold
     TEXT: pa.string(),
+    WORD: pa.string(),
     TRUTH: pa.bool_(),
     DATE: pa.date32(),
     INSTANT: pa.timestamp("us"),
@@ -60,6 +63,11 @@ class Block:
         """Return the array of a kind."""
         found = self.parts.get(kind)
         return pa.nulls(self.length, _ARROW[kind]) if found is None else found
+
+    def head(self, count: int) -> Block:
+        """Return the first cells."""
+        parts = {kind: cells[:count] for kind, cells in self.parts.items()}
+        return Block(self.row, min(count, self.length), parts)
 
     def put(self, kind: str, values: Mapping[int, Any]) -> None:
         """Set cells, counted within the block, to values of a kind."""
@@ -107,6 +115,14 @@ class RawColumn:
         """Return the kinds of value that occur."""
         return {kind for block in self.blocks for kind in block.parts}
 
+    def without(self, kind: str) -> RawColumn:
+        """Return the column without the values of a kind."""
+        blocks = [
+            Block(block.row, block.length, {k: cells for k, cells in block.parts.items() if k != kind})
+            for block in self.blocks
+        ]
+        return replace(self, blocks=blocks)
+
 
 def cell_text(cell: Any) -> str | None:
     """Return a single cell as text, as a column of its kind would be; None if it has no value."""
@@ -125,17 +141,8 @@ def cell_text(cell: Any) -> str | None:
     return str(cell)
 
 
-def duration_text(microseconds: int) -> str:
-    """Return a length of time as hours:minutes:seconds, however many hours there are."""
-    seconds, rest = divmod(abs(microseconds), 1_000_000)
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    fraction = f".{rest:06}".rstrip("0") if rest else ""
-    return f"{'-' if microseconds < 0 else ''}{hours}:{minutes:02}:{seconds:02}{fraction}"
-
-
 def parts(cells: tuple[Any, ...], words: pa.Array | None) -> dict[str, pa.Array]:
-    """Return an array for each kind of value among the cells."""
+    """Return an array for each kind of value among the cells; ``words`` are texts that mean no value."""
     types = set(map(type, cells))
     if types == {float}:
         return {NUMBER: pa.array(cells, pa.float64())}
@@ -146,7 +153,10 @@ def parts(cells: tuple[Any, ...], words: pa.Array | None) -> dict[str, pa.Array]
         else:
             text = pa.array([(cell or None) if type(cell) is str else None for cell in cells], pa.string())
         if words is not None:
-            text = pc.if_else(pc.is_in(text, words), pa.scalar(None, pa.string()), text)
+            said = pc.is_in(text, words)
+            if pc.any(said).as_py():
+                none = pa.scalar(None, pa.string())
+                parts[WORD], text = pc.if_else(said, text, none), pc.if_else(said, none, text)
         if text.null_count < len(text):
             parts[TEXT] = text
     for kind, wanted in _KINDS:

@@ -75,9 +75,7 @@ def gather(
     options: ImportOptions,
     limits: Limits,
     facts: SheetFacts,
-    *,
-    most_rows: int | None = None,
-    progress: Callable[[float], None] | None = None,
+    progress: Callable[[float], None],
 ) -> RawSheet:
     """Read a sheet's cells.
 
@@ -86,7 +84,6 @@ def gather(
         options: ``skip_rows``, ``header`` and ``missing`` are looked at.
         limits: ``field_bytes`` is looked at.
         facts: about this sheet.
-        most_rows: below the header; None reads all.
         progress: is told the fraction that is read.
 
     Raises:
@@ -114,10 +111,9 @@ def gather(
     else:
         for column, cell in zip(raw.columns, first, strict=True):
             column.label = cell_text(cell) or ""
-    _fill(raw, source, options, limits, most_rows, (sheet.end or start)[0] + 1, progress)
-    if most_rows is None:
-        _add_facts(raw, facts)
-        raw.merged = sheet.merged_cell_ranges or ()
+    _fill(raw, source, options, limits, (sheet.end or start)[0] + 1, progress)
+    _add_facts(raw, facts)
+    raw.merged = sheet.merged_cell_ranges or ()
     _trim(raw)
     return raw
 
@@ -192,12 +188,10 @@ def _fill(
     source: Iterator[Sequence[Any]],
     options: ImportOptions,
     limits: Limits,
-    most_rows: int | None,
     end: int,
-    progress: Callable[[float], None] | None,
+    progress: Callable[[float], None],
 ) -> None:
     size = max(64, _CELLS_PER_BLOCK // len(raw.columns))
-    source = islice(source, most_rows)
     words = pa.array(options.missing, pa.string()) if options.missing else None
     row = raw.first_row
     while batch := list(islice(source, size)):
@@ -210,8 +204,7 @@ def _fill(
         row += len(batch)
         raw.rows += len(batch)
         del batch
-        if progress is not None:
-            progress(row / end)
+        progress(row / end)
 
 
 def _add_facts(raw: RawSheet, facts: SheetFacts) -> None:

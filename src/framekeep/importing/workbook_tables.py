@@ -8,17 +8,18 @@ Sheets with other names are refused, and the text says how they differ. Knows no
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 
-from framekeep.errors import InvalidInputError
+from framekeep.errors import InvalidInputError, UnknownColumnError
 from framekeep.importing.headers import numbered_names, unique_names
 from framekeep.importing.model import ColumnReport, ImportOptions, Progress, Table
 from framekeep.importing.spool import Spool, Stored
 from framekeep.importing.workbook_cells import RawColumn
 from framekeep.importing.workbook_facts import reference
 from framekeep.importing.workbook_sheet import RawSheet
-from framekeep.importing.workbook_types import settle
+from framekeep.importing.workbook_types import as_text, settle
 
 SHEET_COLUMN = "sheet"
 
@@ -64,6 +65,14 @@ def names_of(raw: RawSheet) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if raw.header_row is None:
         return numbered_names(len(raw.columns)), ()
     return unique_names([column.label or None for column in raw.columns])
+
+
+def first_rows(raw: RawSheet, count: int) -> tuple[tuple[str | None, ...], ...]:
+    """Return up to ``count`` rows as text, None where a cell has no value."""
+    heads = [
+        replace(column, blocks=[block.head(count) for block in column.blocks[:1]]) for column in raw.columns
+    ]
+    return tuple(zip(*(as_text([head]).to_pylist() for head in heads), strict=True))
 
 
 def _store(
@@ -112,9 +121,9 @@ def _taken(raw: RawSheet) -> list[RawColumn]:
 def _check_types(names: Sequence[str], options: ImportOptions) -> None:
     unknown = [name for name in options.types if name not in names]
     if unknown:
-        raise InvalidInputError(
-            f"A type is asked for the column {unknown[0]!r}, which the sheet has not. "
-            f"It has {_listed(names)}."
+        raise UnknownColumnError(
+            f"A type is asked for the column {unknown[0]!r}, but there is none of this name. "
+            f"There are {_listed(names)}."
         )
 
 

@@ -8,12 +8,21 @@ cell as it would be alone. Dates and times take the coarsest unit that holds the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from framekeep.importing.model import ColumnReport, ImportOptions
+from framekeep.importing.rendering import (
+    coarsest_unit,
+    durations_text,
+    in_coarsest_unit,
+    is_whole,
+    number_text,
+    truth_text,
+)
+from framekeep.importing.types import cast_text
 from framekeep.importing.workbook_cells import (
     DATE,
     DIGITS,
@@ -23,13 +32,12 @@ from framekeep.importing.workbook_cells import (
     TEXT,
     TIME,
     TRUTH,
+    WORD,
     Block,
     RawColumn,
-    duration_text,
 )
 from framekeep.importing.workbook_facts import reference
 
-_EXACT = float(1 << 53)  # below it, a double holds every whole number
 _WORDS = {
     NUMBER: "number",
     TEXT: "text",
@@ -40,7 +48,6 @@ _WORDS = {
     DURATION: "length of time",
 }
 _NO_VALUE = {"na", "n/a", "#n/a", "nan", "null", "none", "nil", ".", "-", "--", "?", "missing"}
-_UNITS = (("s", 1_000_000), ("ms", 1_000), ("us", 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +79,19 @@ def settle(columns: Sequence[RawColumn], name: str, options: ImportOptions) -> t
         WrongTypeError: it cannot have the type that ``options.types`` asks for.
     """
     wanted = options.types.get(name)
+    valued = [column.without(WORD) for column in columns] if options.missing else columns
     if wanted is not None and wanted != "text":
-        found = _override(as_text(columns), name, wanted)
+        text = as_text(valued)
+        found = Found(
+            cast_text(text, name, wanted), text, wanted.partition(":")[0], "this type was asked for"
+        )
     elif wanted is not None or not options.typing:
         reason = "this type was asked for" if wanted else "types were not looked for"
-        found = Found(as_text(columns), None, "text", reason)
+        found = Found(as_text(valued), None, "text", reason)
     else:
-        found = _find(columns)
+        found = _find(valued)
+    if any(WORD in column.kinds() for column in columns):
+        found = replace(found, text=as_text(columns))
     report = ColumnReport(name, found.kind, found.reason, found.values.null_count, wanted is not None)
     return found, report
 
@@ -104,7 +117,7 @@ def _find(columns: Sequence[RawColumn]) -> Found:
         return Found(_joined(columns, TIME), as_text(columns), "time", reason)
     if kind == DURATION:
         values = _joined(columns, DURATION)
-        return Found(values.cast(pa.duration(_unit([values]))), as_text(columns), "duration", reason)
+        return Found(in_coarsest_unit(values, pa.duration), as_text(columns), "duration", reason)
     return Found(
         _joined(columns, kind), as_text(columns), {TRUTH: "boolean", DATE: "date"}.get(kind, kind), reason
     )
@@ -114,7 +127,7 @@ def _numbers(columns: Sequence[RawColumn], counts: dict[str, int]) -> Found:
     numbers = _joined(columns, NUMBER)
     text = as_text(columns)
     if DIGITS in counts:
-        if not _whole(numbers):
+        if not is_whole(numbers):
             return Found(text, None, "text", _too_long(columns, counts))
         for kind in (pa.int64(), pa.uint64()):
             try:
@@ -123,15 +136,9 @@ def _numbers(columns: Sequence[RawColumn], counts: dict[str, int]) -> Found:
                 continue
             return Found(values, text, "integer", "every cell with a value is a whole number")
         return Found(text, None, "text", _too_long(columns, counts))
-    if _whole(numbers):
+    if is_whole(numbers):
         return Found(numbers.cast(pa.int64()), text, "integer", "every cell with a value is a whole number")
     return Found(numbers, text, "number", "every cell with a value is a number")
-
-
-def _whole(numbers: pa.ChunkedArray) -> bool:
-    """Say whether all of them are whole, and small enough to be told from their neighbours."""
-    small = pc.all(pc.less(pc.abs(numbers), _EXACT)).as_py()
-    return small is not False and pc.all(pc.equal(pc.floor(numbers), numbers)).as_py() is not False
 
 
 def _instants(columns: Sequence[RawColumn], reason: str) -> Found:
@@ -142,61 +149,28 @@ def _instants(columns: Sequence[RawColumn], reason: str) -> Found:
             chunk = pc.coalesce(chunk, block.parts[DATE].cast(pa.timestamp("us")))
         chunks.append(chunk)
     values = pa.chunked_array(chunks, pa.timestamp("us"))
-    return Found(values.cast(pa.timestamp(_unit([values]))), as_text(columns), "datetime", reason)
-
-
-def _override(text: pa.ChunkedArray, name: str, wanted: str) -> Found:
-    from framekeep.importing.types import cast_text
-
-    return Found(cast_text(text, name, wanted), text, wanted, "this type was asked for")
+    return Found(in_coarsest_unit(values, pa.timestamp), as_text(columns), "datetime", reason)
 
 
 def as_text(columns: Sequence[RawColumn]) -> pa.ChunkedArray:
     """Return the cells as text, each as it would be alone, but dates and times in one form."""
     blocks = _blocks(columns)
-    unit = _unit([block.parts[INSTANT] for block in blocks if INSTANT in block.parts])
+    unit = coarsest_unit([block.parts[INSTANT] for block in blocks if INSTANT in block.parts])
     dates_alone = INSTANT not in {kind for block in blocks for kind in block.parts}
-    clock = _unit([block.parts[TIME] for block in blocks if TIME in block.parts])
+    clock = coarsest_unit([block.parts[TIME] for block in blocks if TIME in block.parts])
     render: dict[str, Callable[[pa.Array], pa.Array]] = {
-        NUMBER: _number_text,
-        TRUTH: lambda cells: pc.if_else(cells, "TRUE", "FALSE"),
+        NUMBER: number_text,
+        TRUTH: truth_text,
         DATE: lambda cells: (cells if dates_alone else cells.cast(pa.timestamp("s"))).cast(pa.string()),
         INSTANT: lambda cells: cells.cast(pa.timestamp(unit)).cast(pa.string()),
         TIME: lambda cells: cells.cast(pa.time32(clock) if clock != "us" else cells.type).cast(pa.string()),
-        DURATION: _duration_text,
+        DURATION: durations_text,
     }
     chunks = []
     for block in blocks:
         rendered = [render[kind](cells) if kind in render else cells for kind, cells in block.parts.items()]
         chunks.append(pc.coalesce(*rendered) if rendered else pa.nulls(block.length, pa.string()))
     return pa.chunked_array(chunks, pa.string())
-
-
-def _number_text(numbers: pa.Array) -> pa.Array:
-    whole = pc.and_(pc.equal(pc.floor(numbers), numbers), pc.less(pc.abs(numbers), _EXACT))
-    if pc.all(whole).as_py() is not False:
-        return numbers.cast(pa.int64()).cast(pa.string())
-    if not pc.any(whole).as_py():
-        return numbers.cast(pa.string())
-    integers = pc.if_else(whole, numbers, pa.scalar(None, pa.float64())).cast(pa.int64())
-    return pc.coalesce(integers.cast(pa.string()), numbers.cast(pa.string()))
-
-
-def _duration_text(lengths: pa.Array) -> pa.Array:
-    words = [None if n is None else duration_text(n) for n in lengths.cast(pa.int64()).to_pylist()]
-    return pa.array(words, pa.string())
-
-
-def _unit(arrays: Sequence[pa.Array | pa.ChunkedArray]) -> str:
-    """Return the coarsest unit in which all the times (in microseconds) are whole."""
-    for unit, size in _UNITS:
-        if all(_multiples(cells.cast(pa.int64()), size) for cells in arrays):
-            return unit
-    return "us"
-
-
-def _multiples(numbers: pa.Array | pa.ChunkedArray, size: int) -> bool:
-    return pc.all(pc.equal(pc.multiply(pc.divide(numbers, size), size), numbers)).as_py() is not False
 
 
 def _blocks(columns: Sequence[RawColumn]) -> list[Block]:
