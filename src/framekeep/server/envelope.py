@@ -62,7 +62,9 @@ class Envelope:
         asked = headers.get(b"x-request-id", b"").decode("latin-1")
         request_id = asked if _REQUEST_ID.fullmatch(asked) else token_hex(8)
         scope.setdefault("state", {})["request_id"] = request_id
-        path = scope["path"]
+        path, method = scope["path"], scope["method"]
+        if method == "HEAD":  # what GET would say, of which the server below sends the headers only
+            scope = {**scope, "method": "GET"}
         policy = _PAGES if path in ("/docs", "/redoc") else _LOCKED
         status, started = 500, False
 
@@ -97,7 +99,7 @@ class Envelope:
             log.info(
                 "request",
                 request_id=request_id,
-                method=scope["method"],
+                method=method,
                 path=getattr(scope.get("route"), "path", None) or "unmatched",
                 status=status,
                 ms=round((time.perf_counter() - start) * 1000, 2),
