@@ -108,7 +108,8 @@ def test_gives_the_type_that_holds_every_cell(
         ("12:30",),
         ("2300-01-01 00:00:00.000000001",),  # outside what nanoseconds hold
         ("0x10",),
-        ("", "1"),
+        ("", "1", None),
+        ("", ""),
         ("1", "2", "3", "4", "5", "late"),
     ],
 )
@@ -143,8 +144,12 @@ def test_a_column_that_begins_with_long_gaps_is_looked_at_where_its_cells_are() 
         ),
         (
             ("1.1", "1.10"),
-            "numbers with more digits than a number type keeps, or the same number written in different ways",
+            "some numbers are written in different ways, such as 1.1 and 1.10, which may be different names; "
+            "if not, ask for the type number",
         ),
+        (("0.12345678901234567890", "1"), "some numbers have more digits than a number type keeps"),
+        (("99999999999999999999", "1"), "some whole numbers are beyond 64 bits"),
+        (("1", "", "2", None), "1 cell has empty quotes, the first in row 2, and others no value at all"),
         (
             ("01/02/2021", None, "03/04/2021"),
             "day and month cannot be told apart, for none is above 12: ask for the type date:dmy or date:mdy",
@@ -166,6 +171,17 @@ def test_says_why_a_column_stayed_text(cells: tuple[str | None, ...], reason: st
 
 def test_a_decimal_comma_is_told_with_the_types_that_read_it() -> None:
     assert "number:comma or number" in find_type(column("1,5", "2")).reason
+
+
+def test_empty_quotes_are_no_value_where_there_are_no_other_empty_cells() -> None:
+    found = find_type(column("1", "", "3"))
+    assert found.values is not None
+    assert found.values.to_pylist() == [1, None, 3]
+    assert found.reason.endswith("cells with empty quotes have none")
+
+
+def test_empty_quotes_are_a_value_among_words() -> None:
+    assert find_type(column("x", "", "y")).values is None
 
 
 def test_a_reason_quotes_no_cell_but_well_known_words() -> None:

@@ -33,6 +33,9 @@ _BOOLEANS = (("true", "false"), ("True", "False"), ("TRUE", "FALSE"))
 _MAYBE_BOOLEAN = frozenset({"true", "false", "yes", "no", "y", "n", "t", "f"})
 
 
+Found = types_numbers.Found
+
+
 @dataclass(frozen=True, slots=True)
 class Typed:
     """A column with its type.
@@ -53,11 +56,32 @@ def find_type(text: pa.ChunkedArray) -> Typed:
     sample = _sample(text)
     if not sample:
         return Typed(None, "text", "no cell has a value")
+    found = _attempts(text, sample)
+    if found is None and text.null_count == 0 and _some_empty(text):
+        # Where all that is empty is in quotes, as some programs put everything, nothing is lost without it.
+        filled = pa.chunked_array([_filled(chunk) for chunk in text.chunks], pa.string())
+        found = _attempts(filled, _sample(filled))
+        if found is not None:
+            return Typed(found[0], found[1], f"{found[2]}; cells with empty quotes have none")
+    return Typed(None, "text", _why_text(text, sample)) if found is None else Typed(*found)
+
+
+def _attempts(text: pa.ChunkedArray, sample: Sequence[str]) -> Found | None:
+    if not sample:
+        return None
     for attempt in (types_numbers.integers, types_numbers.floats, _booleans, types_times.times):
         found = attempt(text, sample)
         if found is not None:
-            return Typed(*found)
-    return Typed(None, "text", _why_text(text, sample))
+            return found
+    return None
+
+
+def _some_empty(text: pa.ChunkedArray) -> bool:
+    return any(pc.any(pc.equal(pc.binary_length(chunk), 0)).as_py() for chunk in text.chunks)
+
+
+def _filled(chunk: pa.Array) -> pa.Array:
+    return pc.if_else(pc.equal(pc.binary_length(chunk), 0), pa.scalar(None, pa.string()), chunk)
 
 
 def cast_text(text: pa.ChunkedArray, name: str, wanted: str) -> pa.ChunkedArray:
@@ -193,7 +217,7 @@ def _sample(text: pa.ChunkedArray) -> list[str]:
     return list(found)
 
 
-def _booleans(text: pa.ChunkedArray, sample: Sequence[str]) -> tuple[pa.ChunkedArray, str, str] | None:
+def _booleans(text: pa.ChunkedArray, sample: Sequence[str]) -> Found | None:
     for pair in _BOOLEANS:
         if set(sample) <= set(pair):
             truth = pc.equal(text, pair[0])

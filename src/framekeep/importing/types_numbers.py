@@ -147,6 +147,10 @@ def why_text(text: pa.ChunkedArray, sample: Sequence[str]) -> str | None:
         odd = pc.invert(looks)
         count = cells - numeric
         words = text.filter(odd).unique().to_pylist() if count else []
+        if words == [""]:
+            return (
+                f"{_cells(count)} empty quotes, the first in row {_first(odd):,}, and others no value at all"
+            )
         if set(words) <= _NO_VALUE:
             said = " and ".join(repr(word) for word in sorted(words))
             return (
@@ -159,7 +163,21 @@ def why_text(text: pa.ChunkedArray, sample: Sequence[str]) -> str | None:
         count = pc.sum(odd).as_py() or 0
         if count:
             return f"{_cells(count)} {reason} (the first is in row {_first(odd):,})"
-    return "numbers with more digits than a number type keeps, or the same number written in different ways"
+    return _why_no_numbers(text)
+
+
+def _why_no_numbers(text: pa.ChunkedArray) -> str:
+    """Say why numbers that are written as usual cannot become numbers."""
+    words = pc.drop_null(text.unique())
+    if all(map(_INTEGER.fullmatch, words.to_pylist())):
+        return "some whole numbers are beyond 64 bits"
+    numbers = _parsed(words, pa.float64())
+    if numbers is not None and len(numbers.unique()) < len(words):
+        return (
+            "some numbers are written in different ways, such as 1.1 and 1.10, which may be different names; "
+            "if not, ask for the type number"
+        )
+    return "some numbers have more digits than a number type keeps"
 
 
 def _parsed(chunk: pa.Array, kind: pa.DataType) -> pa.Array | None:

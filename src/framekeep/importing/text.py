@@ -1,0 +1,297 @@
+"""Reads delimited text: CSV, TSV, and whatever is separated otherwise.
+
+Regular text goes through Arrow's reader, in parallel; the rest through ragged.py, row by row. Either way the
+columns are written down as text first, and then one after the other gets the type that loses nothing.
+"""
+
+from __future__ import annotations
+
+import codecs
+import mmap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+
+from framekeep.errors import EmptyFileError, FileTooLargeError
+from framekeep.importing import dialect, encodings, packed, ragged
+from framekeep.importing.headers import numbered_names, unique_names
+from framekeep.importing.model import (
+    MIB,
+    PREVIEW_ROWS,
+    ImportOptions,
+    Limits,
+    Parsed,
+    Preview,
+    Progress,
+    Table,
+)
+from framekeep.importing.rows import Buffer, Dialect, end_of_line, rows
+from framekeep.importing.spool import Spool, Stored
+from framekeep.importing.survey import count_lines, survey
+from framekeep.importing.types import type_columns
+
+_SAMPLE = 256 * 1024
+_BLOCK, _LARGE_BLOCK = MIB, 16 * MIB  # of Arrow's reader; a row that is longer is read the careful way
+_ROOM = 4096  # bytes of a block for each column, so that a batch has more than a few rows
+_NEVER = "\x1f"  # separates where nothing does
+_CHECKED, _READ = 0.2, 0.6  # of the progress: unpacked and checked; written down as text
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What stands above the rows.
+
+    Attributes:
+        cells: of the header; None if there is none.
+        below: the rest.
+        notes: on what is above the header.
+    """
+
+    cells: tuple[str | None, ...] | None
+    below: ragged.Below
+    notes: tuple[str, ...]
+
+    def names(self, width: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return names for ``width`` columns, and notes on them."""
+        if self.cells is None:
+            return numbered_names(width), ()
+        names, notes = unique_names([*self.cells, *[None] * (width - len(self.cells))])
+        named = sum(bool(cell) for cell in self.cells)
+        if 2 * named < len(self.cells):
+            notes += (
+                f"The header names {named:,} of {len(self.cells):,} columns. If the names stand further "
+                f"down, say which row it is.",
+            )
+        return names, notes
+
+
+def read_text(path: Path, options: ImportOptions, limits: Limits, progress: Progress, spool: Spool) -> Parsed:
+    """Read the text in ``path``, packed or not.
+
+    Raises:
+        UnreadableFileError: the classes under it say what is wrong; ``where`` names the line.
+        UnknownColumnError: ``options.types`` names a column that is not there.
+        WrongTypeError: a column cannot have the type that is asked for.
+    """
+    progress(0.0, "Looking at the text")
+    compression = packed.look(path, limits).compression
+    share = _CHECKED / 2 if compression else 0.0
+    file = packed.unpack(path, limits, spool.directory, lambda done: progress(share * done, ""))
+    text = encodings.as_utf8(
+        file,
+        options.encoding,
+        spool.directory,
+        lambda done: progress(share + (_CHECKED - share) * done, ""),
+    )
+    with _mapped(text.path) as buffer:
+        sample = buffer[text.start : text.start + _SAMPLE]
+        whole = text.start + _SAMPLE >= len(buffer)
+        found = dialect.detect(
+            sample, whole=whole, delimiter=options.delimiter, form=options.format or "text"
+        )
+        head = _head(buffer, text.start + found.start, found.dialect, options, limits)
+        progress(_CHECKED, "Reading rows")
+        names, stored, notes = _rows(text.path, head, limits, progress, spool)
+    progress(_READ, "Finding types")
+    columns, typed = type_columns(
+        stored, names, options, spool, lambda done: progress(_READ + (1 - _READ) * done, "")
+    )
+    table = Table("", columns, typed, None if typed is stored else stored, (*head.notes, *notes))
+    return Parsed(
+        format=options.format or "text",
+        tables=(table,),
+        encoding=text.encoding,
+        delimiter=found.dialect.delimiter,
+        compression=compression,
+        notes=(*text.notes, *found.notes),
+    )
+
+
+def preview_text(
+    path: Path, options: ImportOptions, limits: Limits, progress: Progress
+) -> tuple[Preview, ...]:
+    """Return the first rows of the text in ``path``, by its first bytes alone.
+
+    Raises:
+        UnreadableFileError: as `read_text` does, as far as the first bytes show it.
+    """
+    start = bytearray()
+    whole = True
+    for chunk in packed.stream(path, limits):
+        packed.refuse_archive(bytes(chunk[:512]) if not start else b"")
+        start += chunk
+        if len(start) > _SAMPLE:
+            del start[_SAMPLE:]
+            whole = False
+            break
+    if not start:
+        raise EmptyFileError("The file is empty.")
+    encoding = (
+        encodings.sniff(bytes(start)) if options.encoding is None else encodings.named(options.encoding)
+    )
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    sample = decoder.decode(bytes(start), final=whole).removeprefix("\ufeff").encode("utf-8", "replace")
+    found = dialect.detect(sample, whole=whole, delimiter=options.delimiter, form=options.format or "text")
+    if not whole:  # the last row may be cut off
+        *_, last = rows(sample, found.dialect, limits, start=found.start)
+        sample = sample[: last.start] if last.start > found.start else sample
+    head = _head(sample, found.start, found.dialect, options, limits)
+    width = ragged.shape(head.below, limits, lambda fraction: None).width
+    seen = list(head.below.rows(limits, width))
+    first = tuple((*row.cells[:width], *[None] * (width - len(row.cells))) for row in seen[:PREVIEW_ROWS])
+    names, _ = head.names(width)
+    return (Preview("", len(seen) if whole else None, width, names, first, suggested=True, empty=not seen),)
+
+
+def _head(text: Buffer, start: int, how: Dialect, options: ImportOptions, limits: Limits) -> _Head:
+    """Find the header.
+
+    Raises:
+        EmptyFileError: there is no row in the text, or not as many as ``options`` pass over.
+    """
+    line = 1 + text[:start].count(b"\n")
+    skipped = 0
+    while skipped < options.skip_rows and start < len(text):
+        start = end_of_line(text, start)
+        skipped += 1
+    blank = above = 0
+    for row in rows(text, how, limits, start=start, line=line + skipped):
+        if row.blank:
+            blank += 1
+        elif options.header is None:
+            below = ragged.Below(text, how, row.start, row.line, len(row.cells))
+            return _Head(None, below, tuple(_notes_above(skipped, blank, above)))
+        elif above == options.header:
+            below = ragged.Below(text, how, row.end, row.next_line, len(row.cells))
+            return _Head(tuple(row.cells), below, tuple(_notes_above(skipped, blank, above)))
+        else:
+            above += 1
+    if options.skip_rows or above:
+        raise EmptyFileError(
+            f"There is no row {options.header or 0} below the {skipped:,} lines that are skipped to take the "
+            f"names from: only {above:,} rows are there."
+        )
+    raise EmptyFileError("There are only blank lines in the file.")
+
+
+def _notes_above(skipped: int, blank: int, above: int) -> Iterator[str]:
+    if skipped:
+        yield f"The first {'line' if skipped == 1 else f'{skipped:,} lines'} passed over, as asked."
+    if blank:
+        yield f"{'A blank line' if blank == 1 else f'{blank:,} blank lines'} above the header passed over."
+    if above:
+        yield f"{'A row' if above == 1 else f'{above:,} rows'} above the header passed over, as asked."
+
+
+def _rows(
+    path: Path, head: _Head, limits: Limits, progress: Progress, spool: Spool
+) -> tuple[tuple[str, ...], Stored, tuple[str, ...]]:
+    """Put the rows into the spool as text; return the columns' names, the table, and notes on both."""
+    below = head.below
+
+    def done(fraction: float) -> None:
+        progress(_CHECKED + (_READ - _CHECKED) * fraction, "")
+
+    with path.open("rb") as file:
+        delimiter = below.dialect.delimiter or _NEVER
+        how = replace(below.dialect, delimiter=delimiter)
+        seen = survey(file, below.start, how)
+        regular = seen.regular and not how.escape and delimiter.isascii()
+        if regular and (below.dialect.delimiter is not None or not seen.divided):
+            names, notes = head.names(below.named)
+            stored = _regular(path, below, how, seen.quoted, names, limits, done, spool)
+            if stored is not None:
+                if seen.gaps and below.named > 1:
+                    blank = count_lines(file, below.start, how) - stored.rows
+                    notes = (*notes, ragged.blank_note(blank)) if blank else notes
+                return names, stored, notes
+    form = ragged.shape(below, limits, lambda fraction: done(fraction / 2))
+    names, notes = head.names(form.width)
+    schema = pa.schema([(name, pa.string()) for name in names])
+    with spool.segment(schema) as segment:
+        for batch in ragged.batches(below, schema, limits, lambda fraction: done(0.5 + fraction / 2)):
+            segment.write(batch)
+            _check_size(segment.rows, len(names), limits)
+    return names, segment.stored, (*form.notes, *notes)
+
+
+def _regular(
+    path: Path,
+    below: ragged.Below,
+    how: Dialect,
+    quoted: bool,
+    names: tuple[str, ...],
+    limits: Limits,
+    done: Callable[[float], None],
+    spool: Spool,
+) -> Stored | None:
+    """Put rows into the spool with Arrow's reader; None if it finds one of another length."""
+    schema = pa.schema([(name, pa.string()) for name in names])
+    size = len(below.text) - below.start
+    read = 0
+    with spool.segment(schema) as segment:
+        if size:
+            try:
+                for batch in _batches(path, below.start, how, quoted, len(names)):
+                    segment.write(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
+                    _check_size(segment.rows, len(names), limits)
+                    _check_cells(batch, limits)
+                    read += batch.nbytes
+                    done(min(1.0, read / size))
+            except pa.ArrowInvalid:
+                return None
+    return segment.stored
+
+
+def _batches(path: Path, start: int, how: Dialect, quoted: bool, width: int) -> Iterator[pa.RecordBatch]:
+    names = [str(position) for position in range(width)]
+    reading = csv.ReadOptions(
+        column_names=names, block_size=min(max(_BLOCK, width * _ROOM), _LARGE_BLOCK), use_threads=True
+    )
+    parsing = csv.ParseOptions(
+        delimiter=how.delimiter,
+        quote_char=how.quote if quoted else False,
+        newlines_in_values=quoted,
+        ignore_empty_lines=width > 1,
+    )
+    converting = csv.ConvertOptions(
+        column_types=dict.fromkeys(names, pa.string()),
+        null_values=[""],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+        check_utf8=False,  # it was checked
+    )
+    with pa.OSFile(str(path)) as file:
+        file.seek(start)
+        with csv.open_csv(
+            file, read_options=reading, parse_options=parsing, convert_options=converting
+        ) as reader:
+            yield from reader
+
+
+def _check_size(count: int, columns: int, limits: Limits) -> None:
+    if count > limits.rows:
+        raise FileTooLargeError(f"The table has more than the {limits.rows:,} rows that are read.")
+    if count * columns > limits.cells:
+        raise FileTooLargeError(f"The table has more than the {limits.cells:,} cells that are read.")
+
+
+def _check_cells(batch: pa.RecordBatch, limits: Limits) -> None:
+    for column in batch.columns:
+        if column.nbytes > limits.field_bytes:
+            longest = pc.max(pc.binary_length(column)).as_py() or 0
+            if longest > limits.field_bytes:
+                raise FileTooLargeError(
+                    f"A cell has {longest:,} bytes; at most {limits.field_bytes:,} are read."
+                )
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[Buffer]:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        yield mapped
