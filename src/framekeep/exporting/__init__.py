@@ -8,13 +8,14 @@ from framekeep.exporting.labels import label_text, resolve_columns
 from framekeep.exporting.media import FORMATS, Format, format_accepted, format_named, format_of
 from framekeep.exporting.options import ExportOptions
 from framekeep.exporting.page import page_json
-from framekeep.exporting.window import Window
+from framekeep.exporting.window import Heading, Window
 from framekeep.exporting.write import pieces
 
 __all__ = [
     "FORMATS",
     "ExportOptions",
     "Format",
+    "Heading",
     "Window",
     "format_accepted",
     "format_named",

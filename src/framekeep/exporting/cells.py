@@ -26,9 +26,10 @@ import pandas as pd
 import pyarrow as pa
 
 from framekeep.exporting.labels import clean, label_text
+from framekeep.exporting.times import PER_SECOND, duration, durations, instant, instants
 
 Json: TypeAlias = Any
-"""None, bool, int, float, str, list or dict with text for keys: what orjson takes."""
+"""None, bool, int, float, str, datetime, list or dict with text for keys: what orjson takes."""
 
 SAFE: Final = 2**53 - 1
 """Every integer up to here is a double; beyond, many clients round."""
@@ -38,7 +39,7 @@ MAX_DEPTH: Final = 64
 MAX_PARTS: Final = 1_000_000
 """Larger containers become text: a small cell can hold one list very many times over."""
 
-_DAY: Final = 86_400
+_SECONDS: Final = {"W": 604_800, "D": 86_400, "h": 3600, "m": 60}
 _ENDS: Final = {"left": "[)", "right": "(]", "both": "[]", "neither": "()"}
 
 
@@ -167,30 +168,8 @@ def _decimal(value: Decimal) -> Json:
     return str(value) if value.is_finite() else None
 
 
-def instant(value: dt.datetime) -> str:
-    """Return an instant as ISO 8601; with the offset of its zone, if that is one of whole minutes."""
-    offset = value.utcoffset()
-    if offset is not None and offset % dt.timedelta(minutes=1):
-        # ISO 8601 has no seconds in an offset, so few clients parse them.
-        try:
-            value = value.astimezone(dt.UTC)
-        except OverflowError:
-            return str(value)
-    return value.isoformat()
-
-
 def _timestamp(value: Any) -> Json:
     return None if value is pd.NaT else instant(value)
-
-
-def duration(nanoseconds: int) -> str:
-    """Return a duration as ISO 8601: ``P1DT2H3M4.5S``, a negative one with the sign before it."""
-    sign = "-" if nanoseconds < 0 else ""
-    seconds, rest = divmod(abs(nanoseconds), 10**9)
-    days, seconds = divmod(seconds, _DAY)
-    fraction = f".{rest:09d}".rstrip("0") if rest else ""
-    clock = f"{seconds // 3600}H{seconds // 60 % 60}M{seconds % 60}{fraction}S"
-    return f"{sign}P{days}DT{clock}"
 
 
 def _timedelta(value: dt.timedelta) -> str:
@@ -203,7 +182,17 @@ def _pandas_timedelta(value: Any) -> str:
 
 
 def _numpy_time(value: Any) -> Json:
-    return None if np.isnat(value) else str(value)
+    if np.isnat(value):
+        return None
+    unit, count = np.datetime_data(value.dtype)
+    make = instants if isinstance(value, np.datetime64) else durations
+    if unit in PER_SECOND and count == 1:
+        return make(np.array([value]))[0]
+    if make is durations and unit in _SECONDS:
+        return duration(int(value.astype("i8")) * count * _SECONDS[unit] * 10**9)
+    if make is durations and unit in "YM":
+        return f"P{value.astype('i8') * count}{unit}"
+    return str(value)
 
 
 def interval(left: Json, right: Json, closed: str) -> str:
@@ -224,6 +213,8 @@ def json_text(value: Json) -> str:
     """Return a JSON value as one text: a text is its own, the rest is JSON."""
     if isinstance(value, str):
         return value
+    if isinstance(value, dt.datetime):
+        return value.isoformat()
     return orjson.dumps(clean(value)).decode()
 
 
@@ -245,6 +236,7 @@ _SIMPLE: Final[dict[type, Callable[[Any], Json]]] = {
 
 _KINDS: Final[tuple[tuple[type | tuple[type, ...], Callable[[Any], Json]], ...]] = (
     (str, str),
+    ((np.datetime64, np.timedelta64), _numpy_time),  # numpy holds a duration to be an integer
     ((bool, np.bool_), bool),
     ((int, np.integer), integer),
     (np.floating, _numpy_float),
@@ -256,7 +248,6 @@ _KINDS: Final[tuple[tuple[type | tuple[type, ...], Callable[[Any], Json]], ...]]
     (dt.timedelta, _timedelta),
     (dt.datetime, instant),
     ((dt.date, dt.time), lambda value: value.isoformat()),
-    ((np.datetime64, np.timedelta64), _numpy_time),
     (pd.Interval, _interval),
     (pa.Scalar, lambda value: json_cell(value.as_py())),
     (range, _range),

@@ -14,11 +14,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from framekeep.exporting.cells import SAFE, Json, base64, duration, integer, interval, json_cell
-
-_NAT: Final = np.iinfo(np.int64).min
-_PER_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-_FINER: Final = {"s": (), "ms": ("ms",), "us": ("ms", "us"), "ns": ("ms", "us", "ns")}
+from framekeep.exporting.cells import SAFE, Json, base64, integer, interval, json_cell
+from framekeep.exporting.times import NAT, durations, instants, near, zoned_instants
+from framekeep.exporting.window import plain_array
 
 
 def json_column(array: Any) -> list[Json]:
@@ -34,13 +32,9 @@ def json_column(array: Any) -> list[Json]:
 def json_index(index: pd.Index) -> list[Json]:
     """Return the labels of an index as JSON has them; those of several levels are lists."""
     if isinstance(index, pd.MultiIndex):
-        levels = [json_column(_unwrapped(index.get_level_values(i).array)) for i in range(index.nlevels)]
+        levels = [json_column(plain_array(index.get_level_values(i))) for i in range(index.nlevels)]
         return [list(row) for row in zip(*levels, strict=True)]
-    return json_column(_unwrapped(index.array))
-
-
-def _unwrapped(array: Any) -> Any:
-    return array.to_numpy() if isinstance(array, pd.arrays.NumpyExtensionArray) else array
+    return json_column(plain_array(index))
 
 
 # --- numpy --------------------------------------------------------------------------------------
@@ -58,13 +52,16 @@ def _numpy(array: np.ndarray[Any, Any]) -> list[Json]:
     if kind == "M":
         return instants(array)
     if kind == "m":
-        return _durations(array)
+        return durations(array)
     return [json_cell(cell) for cell in array]
 
 
 def _integers(array: np.ndarray[Any, Any]) -> list[Json]:
     cells: list[Json] = array.tolist()
-    if array.dtype.itemsize < 8 or not len(array) or (array.max() <= SAFE and array.min() >= -SAFE):
+    if array.dtype.itemsize < 8 or not cells:
+        return cells
+    least, most = (array.min(), array.max()) if len(cells) > 500 else (min(cells), max(cells))
+    if least >= -SAFE and most <= SAFE:
         return cells
     return [integer(cell) for cell in cells]
 
@@ -79,78 +76,20 @@ def _floats(array: np.ndarray[Any, Any]) -> list[Json]:
     return [json_cell(cell) for cell in array]
 
 
-# --- times --------------------------------------------------------------------------------------
-
-
-def instants(array: np.ndarray[Any, Any]) -> list[Json]:
-    """Return datetime64 values (s, ms, us or ns) as ISO 8601, as ``datetime.isoformat`` does.
-
-    A fraction of the second has 6 digits, or 9 if nanoseconds are there; none if it is zero.
-    """
-    ticks, per = _ticks(array)
-    cells: list[Json] = np.datetime_as_string((ticks // per).view("M8[s]")).tolist()
-    rest = ticks % per
-    places = np.flatnonzero(rest)
-    if len(places):
-        width = 6 if per < 10**9 else 9
-        scale = 10**width // per
-        for i, part in zip(places.tolist(), (rest[places] * scale).tolist(), strict=True):
-            digits = f"{part:0{width}d}"
-            cells[i] += f".{digits[:6] if digits[6:] == '000' else digits}"
-    return _with_missing(cells, ticks)
-
-
-def zoned_instants(array: np.ndarray[Any, Any], local: np.ndarray[Any, Any]) -> list[Json]:
-    """Return instants with their offset from UTC.
-
-    Args:
-        array: datetime64 in UTC.
-        local: the same instants as the clocks of their zone show them.
-    """
-    ticks, per = _ticks(array)
-    offsets = (_ticks(local)[0] - ticks) // per
-    # ISO 8601 has no seconds in an offset, so few clients parse them: such instants are given in UTC.
-    odd = offsets % 60 != 0
-    if odd.any():
-        local, offsets = np.where(odd, array, local), np.where(odd, 0, offsets)
-    known = {offset: _offset(offset) for offset in np.unique(offsets).tolist()}
-    cells = instants(local)
-    return [
-        None if cell is None else cell + known[offset]
-        for cell, offset in zip(cells, offsets.tolist(), strict=True)
-    ]
-
-
-def _offset(seconds: int) -> str:
-    hours, minutes = divmod(abs(seconds) // 60, 60)
-    return f"{'-' if seconds < 0 else '+'}{hours:02d}:{minutes:02d}"
-
-
-def _durations(array: np.ndarray[Any, Any]) -> list[Json]:
-    ticks, per = _ticks(array)
-    scale = 10**9 // per
-    return _with_missing([duration(tick * scale) for tick in ticks.tolist()], ticks)
-
-
-def _ticks(array: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], int]:
-    """Return the numbers of datetime64 or timedelta64 values, and how many of them are a second."""
-    per = _PER_SECOND[np.datetime_data(array.dtype)[0]]
-    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")).view("i8"), per
-
-
-def _with_missing(cells: list[Json], ticks: np.ndarray[Any, Any]) -> list[Json]:
-    for i in np.flatnonzero(ticks == _NAT).tolist():
-        cells[i] = None
-    return cells
+# --- pandas -------------------------------------------------------------------------------------
 
 
 def _datetimes(array: Any) -> list[Json]:
-    if array.dtype.kind == "M" and getattr(array.dtype, "tz", None) is not None:
-        return zoned_instants(array._ndarray, array.tz_localize(None)._ndarray)
-    return instants(array._ndarray)
-
-
-# --- pandas -------------------------------------------------------------------------------------
+    if getattr(array.dtype, "tz", None) is None:
+        return instants(array._ndarray)
+    try:
+        local = array.tz_localize(None)._ndarray
+    except (ValueError, OverflowError, NotImplementedError):
+        # Somewhere the clocks would show what the type cannot hold, or the zone does not know; there, UTC.
+        local = array._ndarray.copy()
+        known = near(local)
+        local[known] = array[known].tz_localize(None)._ndarray
+    return zoned_instants(array._ndarray, local)
 
 
 def _masked(array: Any) -> list[Json]:
@@ -163,7 +102,7 @@ def _masked(array: Any) -> list[Json]:
 
 
 def _categorical(array: Any) -> list[Json]:
-    known = [*json_index(array.categories), None]  # code -1 is the last
+    known = [*json_column(plain_array(array.categories)), None]  # code -1 is the last
     return [known[code] for code in array.codes.tolist()]
 
 
@@ -172,7 +111,7 @@ def _sparse(array: Any) -> list[Json]:
 
 
 def _intervals(array: Any) -> list[Json]:
-    left, right = (json_column(_unwrapped(ends.array)) for ends in (array.left, array.right))
+    left, right = (json_column(plain_array(ends)) for ends in (array.left, array.right))
     closed = array.closed
     return [
         None if missing else interval(low, high, closed)
@@ -214,7 +153,7 @@ def arrow_column(data: pa.ChunkedArray) -> list[Json]:
     if pa.types.is_timestamp(kind):
         return _arrow_instants(data, kind)
     if pa.types.is_duration(kind):
-        return _numpy_of(data, f"m8[{kind.unit}]", _durations)
+        return _numpy_of(data, f"m8[{kind.unit}]", durations)
     if pa.types.is_decimal(kind):
         found: list[Json] = data.cast(pa.string()).to_pylist()
         return found
@@ -239,17 +178,20 @@ def _dictionary(chunk: pa.DictionaryArray) -> list[Json]:
 def _numpy_of(
     data: pa.ChunkedArray, dtype: str, make: Callable[[np.ndarray[Any, Any]], list[Json]]
 ) -> list[Json]:
-    ticks = pc.fill_null(data.cast(pa.int64()), int(_NAT)).to_numpy()
+    ticks = pc.fill_null(data.cast(pa.int64()), NAT).to_numpy()
     return make(ticks.view(dtype))
 
 
 def _arrow_instants(data: pa.ChunkedArray, kind: Any) -> list[Json]:
     if kind.tz is None:
         return _numpy_of(data, f"M8[{kind.unit}]", instants)
-    local = pc.local_timestamp(data)
+    try:
+        local = pc.local_timestamp(data)
+    except pa.ArrowInvalid:  # a zone that only its name is known of
+        local = data
 
     def make(array: np.ndarray[Any, Any]) -> list[Json]:
-        shown = pc.fill_null(local.cast(pa.int64()), int(_NAT)).to_numpy().view(array.dtype)
+        shown = pc.fill_null(local.cast(pa.int64()), NAT).to_numpy().view(array.dtype)
         return zoned_instants(array, shown)
 
     return _numpy_of(data, f"M8[{kind.unit}]", make)
@@ -259,7 +201,7 @@ _KINDS: Final[tuple[tuple[Any, Callable[[Any], list[Json]]], ...]] = (
     (pd.arrays.ArrowStringArray, _text),
     (pd.arrays.StringArray, _text),
     (pd.arrays.DatetimeArray, _datetimes),
-    (pd.arrays.TimedeltaArray, lambda array: _durations(array._ndarray)),
+    (pd.arrays.TimedeltaArray, lambda array: durations(array._ndarray)),
     ((pd.arrays.IntegerArray, pd.arrays.FloatingArray, pd.arrays.BooleanArray), _masked),
     (pd.Categorical, _categorical),
     (pd.arrays.IntervalArray, _intervals),

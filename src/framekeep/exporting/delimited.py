@@ -13,12 +13,12 @@ from framekeep.exporting.cells import json_text
 from framekeep.exporting.columns import json_column
 from framekeep.exporting.options import ExportOptions
 from framekeep.exporting.sink import Sink
-from framekeep.exporting.window import Window, indexed
+from framekeep.exporting.window import Window
 
 
 def delimited(window: Window, delimiter: str, options: ExportOptions, step: int) -> Iterator[bytes]:
     """Return the pieces of a CSV file."""
-    names, arrays = indexed(window)
+    names, arrays = window.columns()
     return _pieces(names, arrays, window.rows, delimiter, step)
 
 

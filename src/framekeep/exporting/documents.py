@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from framekeep.exporting.columns import json_column
 from framekeep.exporting.page import check_orient, frame_ends, record_lines, rows_json
-from framekeep.exporting.window import Window, indexed
+from framekeep.exporting.window import Window
 
 
 def document(window: Window, orient: str, step: int) -> Iterator[bytes]:
     """Return the pieces of the document that ``page_json`` gives for the window."""
-    names = window.names
+    names = window.heading.names
     check_orient(names, orient)
     return _document(window, names, orient, step)
 
@@ -28,7 +28,7 @@ def _document(window: Window, names: list[str], orient: str, step: int) -> Itera
 
 def lines(window: Window, step: int) -> Iterator[bytes]:
     """Return the pieces of JSON lines: an object for each row; an index that says something is part of it."""
-    names, arrays = indexed(window)
+    names, arrays = window.columns()
     check_orient(names, "records")
 
     def pieces() -> Iterator[bytes]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from framekeep.errors import InvalidInputError
 from framekeep.exporting.cells import json_text
 from framekeep.exporting.columns import json_column
-from framekeep.exporting.window import Window, indexed
+from framekeep.exporting.window import Window
 
 MAX_ROWS = 1_048_576
 MAX_COLUMNS = 16_384
@@ -20,7 +20,7 @@ def workbook(window: Window, step: int) -> Iterator[bytes]:
     Raises:
         InvalidInputError: more rows or columns than a sheet has.
     """
-    names, arrays = indexed(window)
+    names, arrays = window.columns()
     if window.rows + 1 > MAX_ROWS or len(names) > MAX_COLUMNS:
         raise InvalidInputError(
             f"An Excel sheet has {MAX_ROWS:,} rows (with the header) and {MAX_COLUMNS:,} columns at most; "

@@ -26,13 +26,12 @@ def page_json(window: Window, limit: int, *, orient: str = "rows") -> bytes:
     """
     before, after = frame_ends(window, limit)
     columns = [json_column(array) for array in window.arrays]
-    return before + rows_json(columns, window.names, window.rows, orient) + after
+    return before + rows_json(columns, window.heading.names, window.rows, orient) + after
 
 
 def frame_ends(window: Window, limit: int) -> tuple[bytes, bytes]:
     """Return what stands before the rows of a document, and what stands behind them."""
-    described = zip(window.names, window.dtypes, strict=True)
-    before = [b'{"columns":', dumped([{"name": name, "dtype": dtype} for name, dtype in described])]
+    before = [b'{"columns":', window.heading.json]
     if not window.numbered:
         names = [None if name is None else label_text(name) for name in window.index.names]
         before += [b',"index_names":', dumped(names), b',"index":', dumped(json_index(window.index))]

@@ -4,11 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import orjson
 import pandas as pd
 
 from framekeep.exporting.labels import label_text
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What is said of columns above the rows.
+
+    Attributes:
+        labels: of the columns.
+        dtypes: of the columns, as pandas names them.
+    """
+
+    labels: Sequence[Hashable]
+    dtypes: Sequence[str]
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The labels as text."""
+        return [label_text(label) for label in self.labels]
+
+    @cached_property
+    def json(self) -> bytes:
+        """Names and dtypes as a JSON list."""
+        described = zip(self.names, self.dtypes, strict=True)
+        return orjson.dumps([{"name": name, "dtype": dtype} for name, dtype in described])
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,16 +42,15 @@ class Window:
     """Rows ``[offset, offset + len(index))`` of a frame.
 
     Attributes:
-        labels: of the columns.
-        dtypes: of the columns, as pandas names them.
-        arrays: the cells of the columns: 1-D numpy or pandas extension arrays, one as long as the other.
+        heading: of the columns.
+        arrays: the cells of the columns: 1-D numpy or pandas extension arrays. They may be shared: nothing of
+            them is changed.
         index: of the rows.
         offset: position of the first row in the frame.
         total_rows: of the frame.
     """
 
-    labels: Sequence[Hashable]
-    dtypes: Sequence[str]
+    heading: Heading
     arrays: Sequence[Any]
     index: pd.Index
     offset: int
@@ -37,29 +62,25 @@ class Window:
         return len(self.index)
 
     @property
-    def names(self) -> list[str]:
-        """The labels as text."""
-        return [label_text(label) for label in self.labels]
-
-    @property
     def numbered(self) -> bool:
         """Whether the index says nothing: it counts from 0, and has no name."""
         index = self.index
-        return (
-            type(index) is pd.RangeIndex
-            and index.name is None
-            and index.step == 1
-            and index.start == (self.offset if len(index) else index.start)
-        )
+        if type(index) is not pd.RangeIndex or index.name is not None or index.step != 1:
+            return False
+        return not len(index) or index.start == self.offset
+
+    def columns(self) -> tuple[list[str], list[Any]]:
+        """Return names and arrays of the columns and, unless rows are only numbered, of the index."""
+        names, arrays = list(self.heading.names), list(self.arrays)
+        if not self.numbered:
+            for i in range(self.index.nlevels):
+                level = self.index.get_level_values(i)
+                names.append(f"__index_level_{i}__" if level.name is None else label_text(level.name))
+                arrays.append(plain_array(level))
+        return names, arrays
 
 
-def indexed(window: Window) -> tuple[list[str], list[Any]]:
-    """Return names and arrays of the columns and, unless rows are only numbered, of the index behind them."""
-    names, arrays = window.names, list(window.arrays)
-    if not window.numbered:
-        for i in range(window.index.nlevels):
-            level = window.index.get_level_values(i)
-            names.append(f"__index_level_{i}__" if level.name is None else label_text(level.name))
-            array = level.array
-            arrays.append(array.to_numpy() if isinstance(array, pd.arrays.NumpyExtensionArray) else array)
-    return names, arrays
+def plain_array(index: pd.Index) -> Any:
+    """Return the labels of a flat index as an array: numpy, where pandas only wraps it."""
+    array = index.array
+    return array.to_numpy() if isinstance(array, pd.arrays.NumpyExtensionArray) else array

@@ -194,6 +194,15 @@ def build(node: Node, load: Loader, start: int = 0, stop: int | None = None) -> 
     return made
 
 
+def shareable(node: Node, array: Any) -> bool:
+    """Whether callers may share the decoded array: not when a cell of it can be changed in place."""
+    if node.kind == "sparse":
+        return node.children[0].kind != "object"
+    if node.kind == "categorical":
+        return axes.shareable(array.categories)
+    return node.kind != "object" or values.immutable(array)
+
+
 @lru_cache(maxsize=256)
 def _name(dtype: np.dtype[Any]) -> str:
     return str(dtype)  # numpy takes 10 µs to say it

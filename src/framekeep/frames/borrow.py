@@ -214,6 +214,26 @@ def lent(values: Any) -> Any:
     return values.copy()
 
 
+def sliced(values: Any, start: int, stop: int) -> Any:
+    """Return rows ``[start, stop)`` of a shared array over the same memory, for who changes nothing of it.
+
+    Slicing by pandas takes ten times as long, which a page of many columns shows.
+    """
+    kind: Any = type(values)
+    if kind is np.ndarray:
+        return values[start:stop]
+    if getattr(values, "_pa_array", None) is not None:
+        array = kind.__new__(kind)
+        array._pa_array = values._pa_array.slice(start, stop - start)
+        array._dtype, array._cache = values._dtype, {}
+        return array
+    parts = tuple(part[start:stop] for part in _memory(values))
+    if not parts:
+        return values[start:stop]
+    # A nullable array knows its type from its data.
+    return kind._simple_new(*parts) if len(parts) == 2 else kind._simple_new(*parts, values.dtype)
+
+
 def lent_index(index: pd.Index) -> pd.Index:
     """Return a caller's own view of a shared index: he may name it, or give it a frequency."""
     if isinstance(index, pd.MultiIndex | pd.RangeIndex):

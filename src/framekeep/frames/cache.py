@@ -1,4 +1,4 @@
-"""The L1 cache: decoded columns and manifests, by the name of their content.
+"""The L1 cache: decoded columns and manifests, by the name of their content (or part of it).
 
 Names never change their meaning, so nothing is ever invalidated; the least recently used goes when the
 bytes exceed the bound.
@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from collections.abc import Hashable
 from threading import Lock
 from typing import Any, Final
-
-from framekeep.names import Digest
 
 _OVERHEAD = 512
 """Bytes an entry costs beside its data: objects, key, links."""
@@ -31,9 +30,9 @@ class Cache:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.bytes = self.hits = self.misses = 0
-        self._entries: OrderedDict[Digest, tuple[Any, int]] = OrderedDict()
+        self._entries: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
 
-    def get(self, key: Digest) -> Any | None:
+    def get(self, key: Hashable) -> Any | None:
         """Return the value, or None."""
         with _lock:
             entry = self._entries.get(key)
@@ -44,13 +43,13 @@ class Cache:
             self._entries.move_to_end(key)
             return entry[0]
 
-    def peek(self, key: Digest) -> Any | None:
+    def peek(self, key: Hashable) -> Any | None:
         """Return the value, or None, without counting it as a use."""
         with _lock:
             entry = self._entries.get(key)
             return None if entry is None else entry[0]
 
-    def put(self, key: Digest, value: Any, nbytes: int) -> None:
+    def put(self, key: Hashable, value: Any, nbytes: int) -> None:
         """Hold a value of ``nbytes`` bytes, if it fits."""
         cost = nbytes + _OVERHEAD
         if cost > self.limit:

@@ -21,7 +21,7 @@ from framekeep.errors import (
     UnknownColumnError,
     UnsupportedTypeError,
 )
-from framekeep.frames import arrays, axes, values
+from framekeep.frames import arrays, axes
 from framekeep.frames.arrays import Encoding, Loader
 from framekeep.frames.borrow import assemble, column_arrays, lent, lent_index, same_bytes
 from framekeep.frames.cache import Cache
@@ -32,6 +32,7 @@ from framekeep.frames.node import Node, Ref
 from framekeep.frames.reading import Reader, named, read_jobs, verified
 from framekeep.frames.signing import SignedPickler
 from framekeep.frames.tables import table_of
+from framekeep.frames.window import Windows
 from framekeep.frames.writing import ChunkWriter, Stage, start
 from framekeep.names import Digest, digest_of
 
@@ -92,6 +93,7 @@ class FrameCodec:
         self._limit = max_frame_bytes
         self._pickler = SignedPickler(pickle_key) if pickle_key is not None else None
         self._cache = Cache(cache_bytes)
+        self._windows = Windows(self._cache, self._pickler, self._run)
         self._spoiled: set[Digest] = set()
         """Chunks found missing or damaged: written again when a frame has them, whatever is there."""
 
@@ -283,9 +285,11 @@ class FrameCodec:
     def window(
         self, read: Reader, manifest: Manifest, places: Sequence[int], start: int, stop: int
     ) -> tuple[list[Any], pd.Index]:
-        """Return the arrays at ``places`` and the index for rows ``[start, stop)``."""
-        columns = self.columns(read, manifest, places, start, stop)
-        return columns, self._index(read, manifest, start, stop)
+        """Return the arrays at ``places`` and the index for rows ``[start, stop)``, to be looked at only.
+
+        Unlike those of ``columns`` they are shared as they are: who gets them must change nothing of them.
+        """
+        return self._windows.window(read, manifest, places, start, stop)
 
     def table(self, read: Reader, manifest: Manifest) -> pa.Table:
         """Return the frame as a pyarrow Table (see ``tables.py`` for the index and for what Arrow lacks)."""
@@ -351,7 +355,7 @@ class FrameCodec:
         for i, build in builds.items():
             node = manifest.arrays[i]
             found[i] = self._built(build, place(manifest.columns[i]))
-            if whole and _shareable(node, found[i]):
+            if whole and arrays.shareable(node, found[i]):
                 self._cache.put(node.key, found[i], node.nbytes)
         return [lent(found[i]) for i in places]
 
@@ -516,15 +520,6 @@ def _holds_objects(array: Any) -> bool:
     """Whether ``_size`` may leave something out."""
     kinds = pd.Categorical | pd.arrays.SparseArray | pd.arrays.StringArray
     return array.dtype == np.dtype(object) or isinstance(array, kinds)
-
-
-def _shareable(node: Node, array: Any) -> bool:
-    """Whether callers may share the decoded array: not when a cell of it can be changed in place."""
-    if node.kind == "sparse":
-        return node.children[0].kind != "object"
-    if node.kind == "categorical":
-        return axes.shareable(array.categories)
-    return node.kind != "object" or values.immutable(array)
 
 
 def _verify_chunk(read: Reader, ref: Ref, where: str, found: list[Damage]) -> None:

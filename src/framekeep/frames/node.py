@@ -104,6 +104,11 @@ class Node:
         return digest_of(self.json.encode(), self.tables)
 
     @cached_property
+    def step(self) -> int:
+        """Rows in the longest chunks of any track; steps are powers of two, so the others end there too."""
+        return max((track.step for track in self.walk()), default=max(1, self.rows))
+
+    @cached_property
     def names(self) -> frozenset[Digest]:
         """The chunk names of the node and of all within."""
         return frozenset(self.digests())

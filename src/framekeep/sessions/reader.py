@@ -160,7 +160,7 @@ class SessionReader:
         return self._heads.read(
             session_id,
             lambda loaded, source: self.codec.decode(
-                source.chunks, chosen(loaded, source, version), copy=copy
+                source.chunks, source.manifest(chosen(loaded, version)), copy=copy
             ),
         )
 
@@ -168,7 +168,7 @@ class SessionReader:
         """Return a frame as a pyarrow table (``version`` as in ``get_dataframe``)."""
         return self._heads.read(
             session_id,
-            lambda loaded, source: self.codec.table(source.chunks, chosen(loaded, source, version)),
+            lambda loaded, source: self.codec.table(source.chunks, source.manifest(chosen(loaded, version))),
         )
 
     def get_page(
@@ -197,7 +197,7 @@ class SessionReader:
         return self._heads.read(
             session_id,
             lambda loaded, source: self.codec.page(
-                source.chunks, chosen(loaded, source, version), start, number, columns
+                source.chunks, source.manifest(chosen(loaded, version)), start, number, columns
             ),
         )
 
@@ -293,7 +293,10 @@ class SessionReader:
         return self._heads.read(
             session_id,
             lambda loaded, source: self.codec.diff(
-                source.chunks, chosen(loaded, source, a), chosen(loaded, source, b), samples=samples
+                source.chunks,
+                source.manifest(chosen(loaded, a)),
+                source.manifest(chosen(loaded, b)),
+                samples=samples,
             ),
         )
 

@@ -1,23 +1,35 @@
 """What others are shown of a session's frames: pages as JSON, files, profiles.
 
-Owns what is kept of them in this process, by the names of what they were made from. How a table is written is
-in ``exporting``, what a profile says in ``profiling``.
+Owns what this process keeps of them: by the names of what they were made from, so it is never out of date.
+How a table is written is in ``exporting``, what a profile says in ``profiling``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from framekeep.errors import InvalidInputError
-from framekeep.names import Revision
+from framekeep.names import Digest, Revision
 from framekeep.sessions.arguments import checked_count
 from framekeep.sessions.heads import Heads, Loaded
 from framekeep.sessions.source import Source
 
 if TYPE_CHECKING:
-    from framekeep.exporting import ExportOptions, Window
+    from framekeep.exporting import ExportOptions, Heading, Window
     from framekeep.frames import FrameCodec, Manifest
+
+T = TypeVar("T")
+
+KEPT_BYTES: Final = 32 << 20
+"""What is kept of pages, headings and profiles: some hundred pages."""
+
+
+class _Columns(NamedTuple):
+    """Columns that were asked for: where they are, and what is said of them."""
+
+    places: Sequence[int]
+    heading: Heading
 
 
 class Views:
@@ -29,8 +41,11 @@ class Views:
     """
 
     def __init__(self, heads: Heads, codec: FrameCodec) -> None:
+        from framekeep.frames.cache import Cache
+
         self._heads = heads
         self._codec = codec
+        self._kept = Cache(min(KEPT_BYTES, codec.cache_info()["limit"]))
 
     def page_json(
         self,
@@ -45,11 +60,17 @@ class Views:
         from framekeep.exporting import page_json
 
         start, number = checked_count(offset, "offset"), checked_count(limit, "limit")
+        wanted = _listed(columns)
 
         def view(loaded: Loaded, source: Source) -> tuple[Revision, bytes]:
-            manifest = chosen(loaded, source, version)
-            window = self._window(source, manifest, start, number, columns)
-            return loaded.session.lineage, page_json(window, number, orient=orient)
+            digest = chosen(loaded, version)
+
+            def made() -> bytes:
+                window = self._window(source, source.manifest(digest), start, number, wanted)
+                return page_json(window, number, orient=orient)
+
+            key = ("page", digest, start, number, _key(wanted), orient)
+            return loaded.session.lineage, self._remembered(key, made, len)
 
         return self._heads.read(session_id, view)
 
@@ -69,15 +90,16 @@ class Views:
 
         format, start = format_named(name), checked_count(offset, "offset")
         number = None if limit is None else checked_count(limit, "limit")
-        chosen_options = ExportOptions() if options is None else options
+        wanted = _listed(columns)
+        how = ExportOptions() if options is None else options
 
         def view(loaded: Loaded, source: Source) -> tuple[Revision, Window]:
-            manifest = chosen(loaded, source, version)
-            return loaded.session.lineage, self._window(source, manifest, start, number, columns)
+            manifest = source.manifest(chosen(loaded, version))
+            return loaded.session.lineage, self._window(source, manifest, start, number, wanted)
 
         revision, window = self._heads.read(session_id, view)
         return revision, pieces(
-            window, format, chosen_options, lambda: table_from(window.labels, window.arrays, window.index)
+            window, format, how, lambda: table_from(window.heading.labels, window.arrays, window.index)
         )
 
     def profile(
@@ -92,17 +114,23 @@ class Views:
         from framekeep.profiling import checked_profile, profile
 
         checked_profile(bins, top)
+        wanted = _listed(columns)
 
         def view(loaded: Loaded, source: Source) -> tuple[Revision, list[dict[str, Any]]]:
-            manifest = chosen(loaded, source, version)
-            window = self._window(source, manifest, 0, None, columns)
+            manifest = source.manifest(chosen(loaded, version))
+            window = self._window(source, manifest, 0, None, wanted)
+            heading = window.heading
             found = [
                 {"name": name, "dtype": dtype, **profile(array, bins=bins, top=top)}
-                for name, dtype, array in zip(window.names, window.dtypes, window.arrays, strict=True)
+                for name, dtype, array in zip(heading.names, heading.dtypes, window.arrays, strict=True)
             ]
             return loaded.session.lineage, found
 
         return self._heads.read(session_id, view)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._kept.clear()
 
     def _window(
         self,
@@ -110,27 +138,43 @@ class Views:
         manifest: Manifest,
         offset: int,
         limit: int | None,
-        columns: Sequence[Hashable] | None,
+        wanted: Sequence[Hashable] | None,
     ) -> Window:
-        from framekeep.exporting import Window, resolve_columns
+        from framekeep.exporting import Window
 
-        labels = manifest.columns.tolist()
-        places = range(len(labels)) if columns is None else resolve_columns(labels, columns)
+        places, heading = self._columns(manifest, wanted)
         start = min(offset, manifest.rows)
         stop = manifest.rows if limit is None else min(offset + limit, manifest.rows)
         arrays, index = self._codec.window(source.chunks, manifest, places, start, stop)
-        return Window(
-            [labels[i] for i in places],
-            [manifest.dtypes[i] for i in places],
-            arrays,
-            index,
-            offset,
-            manifest.rows,
-        )
+        return Window(heading, arrays, index, offset, manifest.rows)
+
+    def _columns(self, manifest: Manifest, wanted: Sequence[Hashable] | None) -> _Columns:
+        from framekeep.exporting import Heading, resolve_columns
+
+        def made() -> _Columns:
+            labels = manifest.columns.tolist()
+            places = range(len(labels)) if wanted is None else resolve_columns(labels, wanted)
+            return _Columns(
+                places, Heading([labels[i] for i in places], [manifest.dtypes[i] for i in places])
+            )
+
+        key = ("columns", manifest.digest, _key(wanted))
+        return self._remembered(key, made, lambda found: 500 * len(found.places))
+
+    def _remembered(self, key: Hashable, make: Callable[[], T], cost: Callable[[T], int]) -> T:
+        """Return what was made under ``key``, or make it; ``cost``: its bytes."""
+        try:
+            found: T | None = self._kept.get(key)
+        except TypeError:  # a name that cannot be hashed is no column's
+            return make()
+        if found is None:
+            found = make()
+            self._kept.put(key, found, cost(found))
+        return found
 
 
-def chosen(loaded: Loaded, source: Source, which: int | str) -> Manifest:
-    """Return the manifest of the state that ``version=`` names.
+def chosen(loaded: Loaded, which: int | str) -> Digest:
+    """Return the name of the frame that ``version=`` means.
 
     Raises:
         InvalidInputError: it is no version id and not "current".
@@ -140,5 +184,16 @@ def chosen(loaded: Loaded, source: Source, which: int | str) -> Manifest:
     if isinstance(which, str):
         if which != "current":
             raise InvalidInputError(f"A state is a version id or 'current', not {which[:40]!r}.")
-        return source.manifest(line.current.frame)
-    return source.manifest(line.version(checked_count(which, "version id")).state.frame)
+        return line.current.frame
+    return line.version(checked_count(which, "version id")).state.frame
+
+
+def _listed(columns: Sequence[Hashable] | None) -> tuple[Hashable, ...] | None:
+    if columns is None or isinstance(columns, str | bytes):
+        return columns  # type: ignore[return-value]  # resolve_columns says what is wrong with one text
+    return tuple(columns)
+
+
+def _key(wanted: Sequence[Hashable] | None) -> Hashable:
+    """Return what tells columns asked for apart: 1, 1.0 and True are equal, but three labels."""
+    return None if wanted is None else tuple((type(name), name) for name in wanted)
