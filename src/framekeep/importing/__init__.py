@@ -14,10 +14,17 @@ from typing import Self
 
 from framekeep.errors import EmptyFileError, InvalidInputError
 from framekeep.importing.imported import ImportedFile, ImportedTable, Inspection, imported, inspected
-from framekeep.importing.model import ColumnReport, ImportOptions, Limits, Preview, Progress
+from framekeep.importing.model import (
+    ColumnReport,
+    ImportOptions,
+    Limits,
+    Preview,
+    Progress,
+)
 from framekeep.importing.sandbox import Answer, Sandbox
 
 __all__ = [
+    "TYPES_FOUND",
     "ColumnReport",
     "ImportOptions",
     "ImportedFile",
@@ -28,6 +35,9 @@ __all__ = [
     "Preview",
     "Progress",
 ]
+
+TYPES_FOUND = "Found the types of the columns"
+"""What the version before the typing says came next."""
 
 _DEFAULT = ImportOptions()
 
@@ -125,7 +135,7 @@ class Importer:
     ) -> ImportedFile | Inspection:
         """Return the file's tables, or, if it is a workbook with several filled sheets, what to choose from.
 
-        With ``options.sheets`` the choice was made, and this is ``read``.
+        When ``options.sheets`` names some, or all are merged, nothing is left to choose: this is ``read`` then.
         """
         answer = self._run("open", path, filename, options, progress)
         if "previews" in answer.document:

@@ -49,7 +49,7 @@ def run(zygote: int, channel: int, spool: int, readers: str, limits: dict[str, A
         zygote: the pid of the process it was forked from.
         channel: descriptor of the socket on which the order comes and the answer goes.
         spool: descriptor of the empty file for the tables.
-        readers: the module whose ``find``, ``read`` and ``preview`` are called.
+        readers: the module whose ``find``, ``count``, ``preview`` and ``read`` are called.
         limits: of the import.
         directory: empty, and nobody else's.
     """
@@ -113,11 +113,12 @@ def _perform(order: dict[str, Any], limits: Limits, readers: Any, says: _Voice, 
     found = readers.find(path, order["filename"], options, limits)
     options = replace(options, format=found.format)
     answer: dict[str, object] = {"found": asdict(found)}
-    several = task == "open" and found.format in WORKBOOK_FORMATS and options.sheets is None
-    if task == "inspect" or several:
+    if found.format not in WORKBOOK_FORMATS and (options.sheets is not None or options.merge):
+        raise InvalidInputError(f"A {found.format} file has no sheets to choose or to merge. Name none.")
+    choice = task == "open" and options.sheets is None and not options.merge
+    if task == "inspect" or (choice and readers.count(path, options, limits) > 1):
         previews = readers.preview(path, options, limits, says.progress)
-        if task == "inspect" or sum(not preview.empty for preview in previews) > 1:
-            return answer | {"previews": [asdict(preview) for preview in previews]}
+        return answer | {"previews": [asdict(preview) for preview in previews]}
     parsed = readers.read(path, options, limits, says.progress, spool)
     return answer | {"parsed": asdict(parsed)}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from framekeep.importing.spool import Spool
 
 Read = Callable[[Path, ImportOptions, Limits, Progress, Spool], Parsed]
 Look = Callable[[Path, ImportOptions, Limits, Progress], tuple[Preview, ...]]
+Count = Callable[[Path, ImportOptions, Limits], int]
 Find = Callable[[Path, str, ImportOptions, Limits], Found]
 
 
@@ -88,9 +89,12 @@ def preview(path: Path, options: ImportOptions, limits: Limits, progress: Progre
     return function(path, options, limits, progress)
 
 
-def settled(options: ImportOptions, found: Found) -> ImportOptions:
-    """Return ``options`` with the format that was found."""
-    return replace(options, format=found.format)
+def count(path: Path, options: ImportOptions, limits: Limits) -> int:
+    """Return how many tables with a value the file has, as far as that is seen without reading them."""
+    if options.format not in WORKBOOK_FORMATS:
+        return 1
+    function: Count = _function("workbook", "count_workbook")
+    return function(path, options, limits)
 
 
 def _reader(options: ImportOptions) -> Reader:

@@ -87,7 +87,7 @@ def too_much_memory(limits: Limits) -> ImportLimitError:
     return ImportLimitError(
         f"Reading this file takes more than the {_size(limits.memory_bytes)} of memory that an import may "
         "use. Import a smaller part of it, save it in another format (CSV and Parquet take the least), or "
-        "raise the limit."
+        "raise IMPORT_MEMORY_MB."
     )
 
 
@@ -95,7 +95,7 @@ def too_much_time(limits: Limits) -> ImportLimitError:
     """Return the error for a child that was still at work at its deadline."""
     return ImportLimitError(
         f"Reading this file took longer than the {limits.seconds:g} s that an import may take, and was "
-        "stopped. Import a smaller part of it, or raise the limit."
+        "stopped. Import a smaller part of it, or raise IMPORT_TIMEOUT_SECONDS."
     )
 
 

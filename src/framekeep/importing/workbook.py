@@ -92,9 +92,9 @@ def preview_workbook(
 
 
 def count_workbook(path: Path, options: ImportOptions, limits: Limits) -> int:
-    """Return how many sheets have a cell with a value; none of them is read for it."""
+    """Return how many sheets have a cell with a value; a sheet that is alone is not looked at."""
     with _Book(path, options, limits) as book:
-        return sum(book.has_value(name) for name in book.names)
+        return 1 if len(book.names) == 1 else sum(book.has_value(name) for name in book.names)
 
 
 class _Book:

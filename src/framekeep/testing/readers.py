@@ -42,6 +42,11 @@ def find(path: Path, filename: str, options: ImportOptions, limits: Limits) -> F
     return Found("csv", notes=(f"called {filename}",))
 
 
+def count(path: Path, options: ImportOptions, limits: Limits) -> int:
+    """Say that there is one table."""
+    return 1
+
+
 def preview(path: Path, options: ImportOptions, limits: Limits, progress: Progress) -> tuple[Preview, ...]:
     """Show the order itself."""
     return (Preview("", None, 1, ("do",), ((json.loads(path.read_bytes())["do"],),), suggested=True),)
