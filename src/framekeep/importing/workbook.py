@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,9 +93,15 @@ def preview_workbook(
 
 
 def count_workbook(path: Path, options: ImportOptions, limits: Limits) -> int:
-    """Return how many sheets have a cell with a value; a sheet that is alone is not looked at."""
+    """Return how many sheets have a value; 2 stands for more than one.
+
+    Raises:
+        UnreadableFileError: as its subclasses say.
+    """
     with _Book(path, options, limits) as book:
-        return 1 if len(book.names) == 1 else sum(book.has_value(name) for name in book.names)
+        if len(book.names) == 1:
+            return 1  # read, it will say itself if it is empty
+        return len(list(islice(filter(book.filled, book.names), 2)))
 
 
 class _Book:
@@ -139,7 +146,7 @@ class _Book:
                 )
             return wanted
         if self._options.merge:
-            filled = tuple(name for name in self.names if self._filled(name) and name not in self._hidden)
+            filled = tuple(name for name in self.names if self.filled(name) and name not in self._hidden)
             if filled:
                 return filled
         name = self.suggested()
@@ -147,15 +154,11 @@ class _Book:
             raise EmptyFileError(f"No sheet of the workbook has a cell with a value ({_listed(self.names)}).")
         return (name,)
 
-    def has_value(self, name: str) -> bool:
-        """Say whether a sheet has a cell with a value."""
-        return self._filled(name) > 0
-
     def suggested(self) -> str | None:
         """Return the sheet with the most values, a hidden one if the others are empty; None if all are."""
-        filled = [name for name in self.names if self._filled(name)]
+        filled = [name for name in self.names if self.filled(name)]
         shown = [name for name in filled if name not in self._hidden]
-        return max(shown or filled, key=self._filled, default=None)
+        return max(shown or filled, key=self.filled, default=None)
 
     def read(self, name: str, progress: Progress) -> RawSheet:
         """Read the cells of a sheet.
@@ -200,6 +203,14 @@ class _Book:
             hidden=hidden,
         )
 
+    def filled(self, name: str) -> int:
+        """Return how many cells of a sheet have a value, about."""
+        facts = self._about(name)
+        if facts is not None:
+            return facts.filled
+        sheet = self._sheet(name)
+        return sheet.height * sheet.width
+
     def notes(self) -> tuple[str, ...]:
         """Return what there is to say about the workbook as a whole."""
         unknown = [name for name, facts in self._known.items() if facts is None]
@@ -229,13 +240,6 @@ class _Book:
             except Exception:  # a sheet that only its reader understands; that nothing is known is said
                 self._known[name] = None
         return self._known[name]
-
-    def _filled(self, name: str) -> int:
-        facts = self._about(name)
-        if facts is not None:
-            return facts.filled
-        sheet = self._sheet(name)
-        return sheet.height * sheet.width
 
 
 @contextmanager
