@@ -103,7 +103,7 @@ def _distinct(others: pa.ChunkedArray, usual: pa.ChunkedArray) -> bool:
     numbers = words.cast(pa.float64())
     if len(numbers.unique()) < len(words):
         return False  # two texts would become one value: 1.1 and 1.10 may be two releases
-    if _any(pc.is_in(numbers, value_set=pc.drop_null(usual.unique()))):
+    if _any(pc.is_in(usual, value_set=numbers, skip_nulls=True)):
         return False
     if not all(_survives(word) for word in _many_digits(words).to_pylist()):
         return False

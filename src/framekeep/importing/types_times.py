@@ -68,50 +68,78 @@ def why_text(text: pa.ChunkedArray, sample: Sequence[str]) -> str | None:
 def _iso(text: pa.ChunkedArray, matches: Sequence[re.Match[str]]) -> Found | None:
     form = matches[0]
     if form["between"] is None:
-        values = _cast(text, _DAY, pa.date32())
+        values = _cast(text, pa.date32(), length=len("2020-12-31"))
         return None if values is None else (values, "date", "every cell with a value is a date (ISO 8601)")
     digits = {len(match["fraction"] or ".") - 1 for match in matches}
     most = max(digits)
-    if len(digits - {0, most}) > 0:
-        return None
+    zone = _zone(form["zone"])
+    kind = pa.timestamp(_UNITS[most], zone)
+    if len(digits) == 1 and form["zone"] in (None, "Z"):
+        # A text of this length is in this form, if it is one at all, for what the parser takes beside it is
+        # shorter or longer: only what stands between day and time is left open.
+        length = len(form[0])
+        suffix = "Z" if form["zone"] else ""
+        values = _cast(text, kind, length=length, between=form["between"], suffix=suffix)
+    else:
+        values = _cast(text, kind, pattern=_pattern(form, digits, most))
+        if values is not None and len(digits) > 1 and _some_zero_fractions(text, most):
+            return None  # with and without: the same instant in two ways
+    reason = "every cell with a value is a date with a time (ISO 8601)"
+    return None if values is None else (values, "datetime", reason)
+
+
+def _pattern(form: re.Match[str], digits: set[int], most: int) -> str:
+    """Return the pattern of instants in the form of ``form``, with one of the numbers of ``digits``."""
     fraction = rf"\.[0-9]{{{most}}}" if most else ""
     if 0 in digits and most:  # as Python writes it: none at all if it is zero
         fraction = rf"({fraction})?"
-        if pc.any(pc.match_substring_regex(text, rf"\.0{{{most}}}(Z|[+-]|$)")).as_py():
-            return None
-    zone = _zone(text, form["zone"])
-    if form["zone"] is not None and zone is None:
-        return None
     seconds = ":[0-9]{2}" if form["seconds"] else ""
-    offset = re.escape(form["zone"] or "").replace(r"\-", "-")
-    pattern = f"{_DAY}{form['between']}[0-9]{{2}}:[0-9]{{2}}{seconds}{fraction}{offset}"
-    values = _cast(text, pattern, pa.timestamp(_UNITS[most], zone))
-    return (
-        None
-        if values is None
-        else (values, "datetime", "every cell with a value is a date with a time (ISO 8601)")
-    )
+    zone = (form["zone"] or "").replace("+", r"\+")
+    return f"^{_DAY}{form['between']}[0-9]{{2}}:[0-9]{{2}}{seconds}{fraction}{zone}$"
 
 
-def _zone(text: pa.ChunkedArray, first: str | None) -> str | None:
-    """Return the time zone of a column whose first cell ends in ``first``."""
-    if first is None:
+def _some_zero_fractions(text: pa.ChunkedArray, digits: int) -> bool:
+    return pc.any(pc.match_substring_regex(text, rf"\.0{{{digits}}}(Z|[+-]|$)")).as_py() is True
+
+
+def _zone(offset: str | None) -> str | None:
+    """Return the time zone of a column whose first cell ends in ``offset``."""
+    if offset is None:
         return None
-    if first == "Z" or first.strip("+-0:") == "":
+    if offset == "Z" or offset.strip("+-0:") == "":
         return "UTC"
-    return f"{first[:3]}:{first[-2:]}"
+    return f"{offset[:3]}:{offset[-2:]}"
 
 
-def _cast(text: pa.ChunkedArray, pattern: str, kind: pa.DataType) -> pa.ChunkedArray | None:
+def _cast(
+    text: pa.ChunkedArray,
+    kind: pa.DataType,
+    *,
+    pattern: str = "",
+    length: int = 0,
+    between: str = "",
+    suffix: str = "",
+) -> pa.ChunkedArray | None:
+    """Return the column as ``kind``; None if not all cells have the pattern, or the length and the marks."""
     chunks = []
     for chunk in text.chunks:
-        if pc.all(pc.match_substring_regex(chunk, f"^{pattern}$")).as_py() is False:
+        if pattern and not _all(pc.match_substring_regex(chunk, pattern)):
+            return None
+        if length and not _all(pc.equal(pc.binary_length(chunk), length)):
+            return None
+        if between and not _all(pc.equal(pc.find_substring(chunk, between), len("2020-12-31"))):
+            return None
+        if suffix and not _all(pc.ends_with(chunk, suffix)):
             return None
         try:
             chunks.append(chunk.cast(kind))
         except pa.ArrowInvalid:  # the 30th of February, or outside what the unit can hold
             return None
     return pa.chunked_array(chunks, kind)
+
+
+def _all(truth: pa.Array) -> bool:
+    return pc.all(truth).as_py() is not False
 
 
 def _local(text: pa.ChunkedArray, orders: Sequence[str]) -> Found | None:
