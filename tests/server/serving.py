@@ -30,7 +30,10 @@ PATIENCE = 60.0
 
 SESSIONS = "/api/v1/sessions"
 
-_LISTENS = re.compile(r"running on (http://[^ ]+)")
+KEYS = [f"a-key-of-a-test-{number:04d}" for number in range(100)]
+"""What the service with keys takes; the first is used unless a test takes one that nobody else has."""
+
+_LISTENS = re.compile(r'"url": "(http://[^"]+)"')
 
 
 def until(found: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
@@ -194,6 +197,46 @@ def new_session(http: httpx2.Client, frame: pd.DataFrame, **query: Any) -> str:
     )
     assert made.status_code == 201, made.text
     return str(made.json()["session_id"])
+
+
+class Endpoint:
+    """The endpoints of one session."""
+
+    def __init__(self, http: httpx2.Client, session_id: str) -> None:
+        self._http = http
+        self.id = session_id
+        self.path = f"/api/v1/sessions/{session_id}"
+
+    def __call__(self, method: str, path: str = "", **options: Any) -> httpx2.Response:
+        return self._http.request(method, self.path + path, **options)
+
+    def get(self, path: str = "", **options: Any) -> httpx2.Response:
+        return self("GET", path, **options)
+
+    def post(self, path: str = "", **options: Any) -> httpx2.Response:
+        return self("POST", path, **options)
+
+    def etag(self) -> str:
+        """The state of the data."""
+        return str(self.get("/data", params={"limit": 0}).headers["etag"])
+
+    def rows(self, **query: Any) -> list[list[Any]]:
+        """The data, as JSON has it."""
+        answer = self.get("/data", params=query)
+        assert answer.status_code == 200, answer.text
+        return list(answer.json()["rows"])
+
+    def put(
+        self, frame: pd.DataFrame, *, headers: dict[str, str] | None = None, **query: Any
+    ) -> httpx2.Response:
+        """Replace the data."""
+        return self(
+            "PUT",
+            "/data",
+            params=query,
+            content=body_of(frame),
+            headers={"content-type": FRAME_TYPE, **(headers or {})},
+        )
 
 
 def _environment() -> dict[str, str]:

@@ -16,7 +16,7 @@ _SMALLEST = 1024  # below, the headers outweigh what is gained
 _ON_THE_LOOP = 32 << 10  # bytes that are compressed in place: a third of a millisecond
 _PACKS = ("text/", "application/json", "application/problem+json", "application/x-ndjson",
           "application/vnd.apache.arrow")  # fmt: skip
-_CODING = re.compile(rb"\s*([a-z*]+)\s*(?:;\s*q=([0-9.]+))?\s*(?:,|$)", re.IGNORECASE)
+_CODING = re.compile(rb"\s*([a-z*]+)\s*(?:;\s*q=([01](?:\.[0-9]{0,3})?))?\s*(?:,|$)", re.IGNORECASE)
 
 
 class Compression:

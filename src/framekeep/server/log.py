@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 import structlog
 
 log = structlog.stdlib.get_logger("framekeep.server")
+
+
+def _process(logger: object, name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Say which worker it was."""
+    event["pid"] = os.getpid()
+    return event
 
 
 def configure(level: int = logging.INFO) -> None:
@@ -16,6 +23,7 @@ def configure(level: int = logging.INFO) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _process,
     ]
     terminal = sys.stderr.isatty()
     renderer: structlog.typing.Processor = (

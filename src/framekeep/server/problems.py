@@ -16,8 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from framekeep import errors
+from framekeep.exporting.labels import label_text
 from framekeep.server.access import without_tag
 from framekeep.server.log import log
 
@@ -176,7 +178,23 @@ def answer(request_id: str, error: Exception) -> Response:
 
 async def on_error(request: Request, error: Exception) -> Response:
     """The handler of every expected error."""
-    return answer(request.state.request_id, error)
+    made = answer(request.state.request_id, error)
+    if made.status_code == 405:  # the router names the methods of one of the address's routes only
+        made.headers["allow"] = ", ".join(_allowed(request))
+    return made
+
+
+def _allowed(request: Request) -> list[str]:
+    """Return the methods that the address takes."""
+    found = [
+        method
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    ]
+    return ["GET", "HEAD", *found[1:]] if "GET" in found else found
 
 
 def _framekeep(request_id: str, error: errors.FramekeepError) -> Response:
@@ -207,7 +225,11 @@ def _framekeep(request_id: str, error: errors.FramekeepError) -> Response:
 def _invalid(request_id: str, found: Sequence[Any]) -> Response:
     """What pydantic found, without the values that were sent."""
     listed = [
-        {"loc": [str(part) for part in each["loc"]], "msg": each["msg"], "type": each["type"]}
+        {
+            "loc": [clipped(part) for part in each["loc"][:8]],
+            "msg": clipped(each["msg"], 400),
+            "type": each["type"],
+        }
         for each in found[:20]
     ]
     first = listed[0] if listed else {"loc": [], "msg": "The request is invalid."}
@@ -220,6 +242,12 @@ def _invalid(request_id: str, found: Sequence[Any]) -> Response:
         f"{where}: {first['msg']}." + (f" ({len(found)} problems in all.)" if len(found) > 1 else ""),
         errors=listed,
     )
+
+
+def clipped(value: object, most: int = 80) -> str:
+    """Return a name or a sentence at a length that can be sent back, without what is no Unicode."""
+    text = label_text(str(value))
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _http(request_id: str, error: HTTPException) -> Response:

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import ipaddress
+import signal
 import socket
+import sys
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
 
 from framekeep.config import Settings
-from framekeep.errors import ConfigurationError
+from framekeep.errors import ConfigurationError, StorageUnavailableError
+from framekeep.manager import DataManager
 from framekeep.server.app import create_app
-from framekeep.server.log import configure
+from framekeep.server.log import configure, log
+
+BACKLOG = 2048
+"""Connections that may wait to be accepted."""
 
 KEEP_ALIVE = 75
 """Seconds that a connection may idle: longer than the 60 of the usual proxies, so that they close first."""
+
+WORKER_PATIENCE = 60
+"""Seconds after which a worker that says nothing is replaced: one that reads a large frame, or starts on a
+busy machine, may hold its interpreter for several."""
 
 
 def serve(settings: Settings, *, application: str = "framekeep.server.run:application") -> None:
@@ -28,11 +40,14 @@ def serve(settings: Settings, *, application: str = "framekeep.server.run:applic
         application: ``module:function`` that makes the application of a worker.
 
     Raises:
-        ConfigurationError: the address is public and there are no API keys.
+        ConfigurationError: the address is public and there are no API keys, or it cannot be listened on.
+        StorageError: the storage cannot be used.
     """
     check_address(settings)
+    DataManager(settings).close()  # what is wrong with the storage is said here, not by each worker
+    sockets = listening(settings.serve_host, settings.serve_port)
     configure()
-    uvicorn.run(
+    config = uvicorn.Config(
         application,
         factory=True,
         host=settings.serve_host,
@@ -40,13 +55,64 @@ def serve(settings: Settings, *, application: str = "framekeep.server.run:applic
         workers=settings.serve_workers,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=int(settings.serve_shutdown_seconds),
+        timeout_worker_healthcheck=WORKER_PATIENCE,
         log_config=None,
         access_log=False,
         server_header=False,
         date_header=True,
         proxy_headers=False,
-        h11_max_incomplete_event_size=64 << 10,
     )
+    for each in sockets:
+        log.info("listening", url=_url(each), workers=settings.serve_workers)
+    # uvicorn ends gracefully and then sends itself the signal again: it must not kill what has ended well.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    started = True
+    try:
+        if settings.serve_workers > 1:
+            supervisor = Multiprocess(config, sockets=sockets)
+            supervisor.run()
+            started = all(each.exitcode != STARTUP_FAILURE for each in supervisor.processes)
+        else:
+            server = uvicorn.Server(config)
+            server.run(sockets)
+            started = server.started
+    except KeyboardInterrupt:
+        pass  # Ctrl-C, and what was in flight is finished
+    finally:
+        for each in sockets:
+            each.close()
+    if not started:
+        raise StorageUnavailableError("The service could not start; its log says why.")
+
+
+def listening(host: str, port: int) -> list[socket.socket]:
+    """Return sockets that listen on every address of a host; on port 0, on one free port.
+
+    Raises:
+        ConfigurationError: the host has no address here, or the port is taken.
+    """
+    made: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, address in dict.fromkeys((each[0], each[4]) for each in found):
+            chosen = made[0].getsockname()[1] if made and port == 0 else port
+            made.append(
+                socket.create_server((str(address[0]), chosen, *address[2:]), family=family, backlog=BACKLOG)
+            )
+    except OSError as error:
+        for each in made:
+            each.close()
+        why = str(error.strerror).partition(" (")[0]
+        raise ConfigurationError(
+            f"The service cannot listen on SERVE_HOST={host}, SERVE_PORT={port}: {why}. Choose "
+            "another one (port 0 takes a free one), or stop what listens there."
+        ) from error
+    return made
+
+
+def _url(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def application() -> FastAPI:

@@ -227,13 +227,14 @@ async def _answer(
             orient=asked.orient,
         )
         headers["etag"] = conditions.etag(revision)
+        if download:
+            headers["content-disposition"] = await _named(service, session_id, ".json")
         return Response(body, headers=headers, media_type="application/json")
     revision, parts, kind, suffix = await threads.heavy(_parts, service, session_id, form, asked)
     first = await threads.heavy(next, parts, b"")  # what fails, fails before the answer begins
     headers["etag"] = conditions.etag(revision)
     if download:
-        facts = await threads.quick(manager.get_metadata, session_id)
-        headers["content-disposition"] = attachment(_filename(facts["filename"], suffix))
+        headers["content-disposition"] = await _named(service, session_id, suffix)
 
     async def body_parts() -> Any:
         yield first
@@ -269,6 +270,12 @@ def _parts(
     )
     found = FORMATS[form]
     return revision, parts, found.media_type, found.suffixes[0]
+
+
+async def _named(service: Service, session_id: str, suffix: str) -> str:
+    """Return the Content-Disposition that names the file after where the data came from."""
+    facts = await service.threads.quick(service.manager.get_metadata, session_id)
+    return attachment(_filename(facts["filename"], suffix))
 
 
 def _filename(source: str, suffix: str) -> str:

@@ -21,7 +21,7 @@ router = APIRouter(
     prefix="/api/v1/sessions/{session_id}/missing", tags=["missing"], responses=documented(*COMMON)
 )
 
-Row = Annotated[int, Field(ge=0, le=2**53 - 1)]
+Row = Annotated[int, Field(strict=True, ge=0, le=2**53 - 1)]
 Reason = Annotated[str, Field(min_length=1, max_length=1000)]
 
 

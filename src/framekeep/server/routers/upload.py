@@ -59,7 +59,7 @@ class SheetChoice(BaseModel):
     """Which sheets to import, and how."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"example": {"sheets": ["Visits"], "merge": False}}
+        extra="forbid", strict=True, json_schema_extra={"example": {"sheets": ["Visits"], "merge": False}}
     )
     sheets: list[Annotated[str, Field(min_length=1, max_length=255)]] = Field(
         min_length=1, max_length=1000, description="Names of sheets, in the order wanted."
