@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from framekeep.editing import Operation
     from framekeep.exporting import ExportOptions
     from framekeep.frames import Damage, FrameDiff
-    from framekeep.sessions import Edit, SessionBackend, Told
+    from framekeep.sessions import Edit, Outcome, SessionBackend, Told
 
 
 class DataManager:
@@ -281,6 +282,28 @@ class DataManager:
         """
         return self.backend.apply(
             session_id, summary, function, self._limit(max_versions), expected_revision=expected_revision
+        )
+
+    def apply_operations(
+        self,
+        session_id: str,
+        operations: Iterable[Operation | Mapping[str, Any]],
+        summary: str | None = None,
+        max_versions: int | None = None,
+        *,
+        dry_run: bool = False,
+        samples: int = 10,
+        expected_revision: Revision | None = None,
+    ) -> Outcome:
+        """Carry operations of the editing vocabulary out as one version, and say what they changed."""
+        return self.backend.apply_operations(
+            session_id,
+            operations,
+            summary,
+            self._limit(max_versions),
+            dry_run=dry_run,
+            samples=samples,
+            expected_revision=expected_revision,
         )
 
     def commit_dataframe(

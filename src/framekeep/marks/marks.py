@@ -66,6 +66,11 @@ class Marks:
         labels = columns.tolist()  # Python's own types, as json wants them
         return {labels[position]: rows.tolist() for position, rows in self._rows.items()}
 
+    @property
+    def positions(self) -> Mapping[int, Rows]:
+        """Column position -> sorted row positions."""
+        return self._rows
+
     def reasons(self, columns: pd.Index) -> dict[Any, dict[str, list[int]]]:
         """Return ``label -> reason -> sorted row positions``; rows marked without a reason are left out."""
         labels = columns.tolist()

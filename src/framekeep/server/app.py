@@ -23,6 +23,7 @@ from framekeep.server.problems import Problem, on_error
 from framekeep.server.routers import (
     audit,
     data,
+    edits,
     missing,
     operation,
     profile,
@@ -91,6 +92,7 @@ def create_app(
         upload,
         sessions,
         data,
+        edits,
         versions,
         missing,
         audit,

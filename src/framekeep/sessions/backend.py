@@ -25,6 +25,7 @@ from framekeep.sessions.arguments import (
 from framekeep.sessions.edit import Edit
 from framekeep.sessions.head import Session
 from framekeep.sessions.heads import PATIENCE, Heads, Told
+from framekeep.sessions.operations import Outcome, carry_out
 from framekeep.sessions.reader import SessionReader
 from framekeep.sessions.source import state_of
 from framekeep.sessions.temporary import TemporaryStorage
@@ -33,6 +34,7 @@ from framekeep.timeline import Timeline
 if TYPE_CHECKING:
     import pandas as pd
 
+    from framekeep.editing import Operation
     from framekeep.frames import Encoded, FrameCodec
 
 logger = logging.getLogger("framekeep")
@@ -255,6 +257,41 @@ class SessionBackend(SessionReader):
         with step as frame:
             step.replace(function(frame))
         return step.version_id
+
+    def apply_operations(
+        self,
+        session_id: str,
+        operations: Iterable[Operation | Mapping[str, Any]],
+        summary: str | None = None,
+        max_versions: int = 5,
+        *,
+        dry_run: bool = False,
+        samples: int = 10,
+        expected_revision: Revision | None = None,
+    ) -> Outcome:
+        """Carry operations of the editing vocabulary out, in order, as one version.
+
+        Args:
+            session_id: the session.
+            operations: ``editing`` models, or JSON objects of the same shape.
+            summary: what the version is called; None says what the operations do.
+            max_versions: versions kept at most.
+            dry_run: say what they would change, and store nothing.
+            samples: changed cells and removed rows that are given as examples.
+            expected_revision: what ``revision`` gave when the data was looked at.
+
+        Raises:
+            InvalidEditError: an operation is malformed or cannot be carried out; nothing is changed.
+            ConflictError: somebody else changed the data meanwhile, or since ``expected_revision``.
+        """
+        from framekeep.editing import describe, parse_operations
+
+        parsed = parse_operations(operations)
+        said = describe(parsed) if summary is None else summary
+        step = self.edit(session_id, said, max_versions, expected_revision=expected_revision)
+        return carry_out(
+            step, said, parsed, dry_run=dry_run, samples=checked_count(samples, "number of samples")
+        )
 
     def undo(
         self,

@@ -5,19 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from framekeep.errors import ConflictError, InvalidInputError
+from framekeep.marks import Marks
 from framekeep.names import Revision
 from framekeep.sessions.heads import Heads, Loaded, check_lineage
 from framekeep.sessions.source import Origin, Source
 from framekeep.sessions.verbs import commit_changes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
     from types import TracebackType
 
     import pandas as pd
 
     from framekeep.frames import Manifest
+    from framekeep.marks.marks import Rows
 
 
 class Edit:
@@ -37,6 +39,7 @@ class Edit:
     Attributes:
         version_id: after the block, the version that undo would step back to; None if nothing changed.
         revision: in the block, of the data that was handed out; after it, of the data as the edit left it.
+        marked: in the block, column position -> positions of the rows that are empty on purpose.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Edit:
     ) -> None:
         self.version_id: int | None = None
         self.revision: Revision | None = None
+        self.marked: Mapping[int, Rows] = {}
         self._expected = expected
         self._heads = heads
         self._now = now
@@ -60,19 +64,22 @@ class Edit:
         self._manifest: Manifest | None = None
         self._frame: object = None
         self._origin: Origin | None = None
+        self._discarded = False
 
     def __enter__(self) -> pd.DataFrame:
         if self._lineage is not None:
             raise InvalidInputError("An edit is used once: call edit() again.")
         codec = self._heads.codec
 
-        def view(loaded: Loaded, source: Source) -> tuple[Loaded, Manifest, pd.DataFrame]:
+        def view(loaded: Loaded, source: Source) -> tuple[Loaded, Manifest, pd.DataFrame, Marks]:
             if self._expected is not None:
                 check_lineage(self._session_id, loaded.session, self._expected)
-            manifest = source.manifest(loaded.session.timeline.current.frame)
-            return loaded, manifest, codec.decode(source.chunks, manifest)
+            state = loaded.session.timeline.current
+            manifest = source.manifest(state.frame)
+            return loaded, manifest, codec.decode(source.chunks, manifest), source.marks(state.marks)
 
-        loaded, manifest, frame = self._heads.read(self._session_id, view)
+        loaded, manifest, frame, marks = self._heads.read(self._session_id, view)
+        self.marked = marks.positions
         self._lineage = self.revision = loaded.session.lineage
         self._manifest = manifest
         self._frame = frame
@@ -97,11 +104,15 @@ class Edit:
         self._frame = frame
         self._origin = None if rows is None and columns is None else Origin(rows, columns)
 
+    def discard(self) -> None:
+        """Commit nothing, whatever was changed in the frame."""
+        self._discarded = True
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         frame, self._frame = self._frame, None
-        if kind is not None:
+        if kind is not None or self._discarded:
             return
         try:
             self.version_id = self._heads.advance(
