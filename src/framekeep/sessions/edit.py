@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from framekeep.frames import Manifest
-    from framekeep.marks.marks import Rows
+    from framekeep.marks.encoding import Rows
 
 
 class Edit:
