@@ -42,7 +42,7 @@ def test_without_a_store_the_next_step_is_named_and_none_is_made(framekeep, word
 
 
 def test_nothing_to_undo_is_a_wrong_request(framekeep, tmp_path: Path) -> None:
-    (tmp_path / "p.csv").write_text("a\n1\n")
+    (tmp_path / "p.csv").write_text("a\nx\n")
     assert framekeep("undo", framekeep("import", "p.csv").out.strip()).code == 3
 
 

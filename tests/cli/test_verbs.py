@@ -8,35 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-# --- import and export ------------------------------------------------------------------------------
-
-
-def test_import_prints_the_session_id_alone(framekeep, tmp_path: Path) -> None:
-    (tmp_path / "p.csv").write_text("zip,n\n00501,1\n")
-    done = framekeep("import", "p.csv")
-    with framekeep.manager() as manager:
-        assert done.out.strip() in manager.list_sessions()
-        assert manager.get_dataframe(done.out.strip())["zip"].tolist() == ["00501"]
-
-
-def test_import_says_on_stderr_what_it_kept_as_text(framekeep, tmp_path: Path) -> None:
-    (tmp_path / "p.csv").write_text("zip,n\n00501,1\n")
-    assert "zip: kept as text, leading zeros" in framekeep("import", "p.csv").err
-
-
-def test_import_keeps_the_session_as_long_as_asked(framekeep, tmp_path: Path) -> None:
-    (tmp_path / "p.csv").write_text("a\n1\n")
-    facts = framekeep("import", "p.csv", "--ttl", 86400, "--json").json["session"]
-    alive = datetime.fromisoformat(facts["expires_at"]) - datetime.fromisoformat(facts["created_at"])
-    assert 86390 < alive.total_seconds() < 86410
-
-
-def test_import_refuses_what_is_no_table_and_makes_no_store(framekeep, tmp_path: Path) -> None:
-    (tmp_path / "p.xlsx").write_bytes(b"PK")
-    done = framekeep("import", "p.xlsx")
-    assert done.code == 3
-    assert "Save the sheet as CSV first" in done.err
-    assert not framekeep.directory.exists()
+# --- export -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.tsv", "out.parquet", "out.arrow", "out.feather"])

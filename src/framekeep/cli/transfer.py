@@ -1,4 +1,4 @@
-"""The verbs ``import`` and ``export``."""
+"""The verb ``export``."""
 
 from __future__ import annotations
 
@@ -8,66 +8,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from framekeep.cli.run import SHARED_HELP, described, of, size
+from framekeep.cli.run import SHARED_HELP, of, size
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the verbs."""
-    app.command("import", epilog=SHARED_HELP)(import_)
+    """Add the verb."""
     app.command("export", epilog=SHARED_HELP)(export)
-
-
-def import_(
-    ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV, TSV, Parquet, Arrow IPC or Feather.")],
-    ttl: Annotated[
-        float | None,
-        typer.Option("--ttl", min=1, metavar="SECONDS", help="Keep it this long after its last use."),
-    ] = None,
-    missing: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--missing", metavar="WORD", help="CSV: a word that means no value, such as NA. Repeat it."
-        ),
-    ] = None,
-    delimiter: Annotated[
-        str | None, typer.Option("--delimiter", metavar="CHAR", help="CSV: what separates the columns.")
-    ] = None,
-    encoding: Annotated[str, typer.Option("--encoding", help="CSV: of the text.")] = "utf-8",
-) -> None:
-    """Make a session from a file and print the session's id.
-
-    Nothing is lost on the way. In a CSV file a column gets a type only if every cell survives it: 00501 stays
-    text, integers keep every digit, and only an empty cell that is not quoted has no value; NA is a word
-    unless you say --missing NA.
-
-    Examples:
-
-        framekeep import patients.csv
-        id=$(framekeep import lab.csv --missing NA --missing '.' --ttl 86400)
-    """
-    from framekeep.cli import tables
-
-    run = of(ctx)
-    options = tables.CsvOptions(delimiter=delimiter, encoding=encoding, missing=tuple(missing or ()))
-    with run.progress(f"Reading {file.name}", total=1.2) as step:
-        loaded = tables.read(file, options, step)
-        step(0, "Storing")
-        with run.manager(create=True) as manager:
-            session = manager.create_session(loaded.frame, file.name, ttl_seconds=ttl)
-            facts = manager.get_metadata(session)
-    shape = facts["shape"]
-    for note in loaded.notes:
-        run.note(note)
-    run.note(f"{shape[0]:,} rows x {shape[1]:,} columns, {size(facts['bytes'])}, from {file.name}.")
-    run.note(
-        f"Kept until {facts['expires_at']:%Y-%m-%d %H:%M} UTC; every use renews that (--ttl says how long)."
-    )
-
-    def render(console: Console) -> None:
-        console.print(session)
-
-    run.emit({"session_id": session, "session": described(facts), "notes": list(loaded.notes)}, render)
 
 
 def export(

@@ -135,7 +135,7 @@ class Importer:
     ) -> ImportedFile | Inspection:
         """Return the file's tables, or, if it is a workbook with several filled sheets, what to choose from.
 
-        When ``options.sheets`` names some, or all are merged, nothing is left to choose: this is ``read`` then.
+        Where ``options.sheets`` names some, or all are merged, nothing is left to choose: that is ``read``.
         """
         answer = self._run("open", path, filename, options, progress)
         if "previews" in answer.document:

@@ -178,8 +178,9 @@ class _Zygote:
         finally:
             theirs.close()
         self._sending = threading.Lock()
+        self._running: set[Path] = set()  # the directories of jobs
         self._end = weakref.finalize(
-            self, _end, self.parent, self._control, self.process, self._directory, self._errors
+            self, _end, self.parent, self._control, self.process, self._directory, self._errors, self._running
         )
 
     def close(self) -> None:
@@ -207,6 +208,7 @@ class _Zygote:
         """Run one job to its end; see Sandbox."""
         spool: IO[bytes] | None = None
         directory = self._directory.new()
+        self._running.add(directory)
         try:
             spool = tempfile.TemporaryFile(dir=directory, buffering=0)  # noqa: SIM115 - goes to the caller
             channel, child_end = socket.socketpair()
@@ -227,6 +229,7 @@ class _Zygote:
                 spool.close()
             raise
         finally:
+            self._running.discard(directory)
             shutil.rmtree(directory, ignore_errors=True)
 
     def _send(self, request: Mapping[str, Any], descriptors: list[int]) -> None:
@@ -412,12 +415,15 @@ def _end(
     process: subprocess.Popen[bytes],
     directory: _Directory,
     errors: IO[bytes],
+    running: set[Path],
 ) -> None:
     if os.getpid() != parent:
         return
     with contextlib.suppress(OSError):
         control.shutdown(socket.SHUT_RDWR)
     control.close()
+    if not running:  # so there is nobody to put away, and it may be busy loading a library for a while
+        process.kill()
     try:
         process.wait(_GRACE)
     except subprocess.TimeoutExpired:
