@@ -339,3 +339,17 @@ def column_arrays(frame: pd.DataFrame) -> Iterator[Any]:
 def arrow_of(values: Any) -> pa.ChunkedArray:
     """Return the Arrow data of an Arrow-backed extension array, not copied."""
     return values._pa_array
+
+
+def arrow_nbytes(data: pa.ChunkedArray) -> int:
+    """Return the bytes of Arrow data; with a union in it, those of the buffers it is a slice of."""
+    # Of a union without rows that was read from Arrow's own format, ``nbytes`` kills the process.
+    return int(data.get_total_buffer_size() if _holds_union(data.type) else data.nbytes)
+
+
+def _holds_union(kind: pa.DataType) -> bool:
+    if isinstance(kind, pa.BaseExtensionType):
+        return _holds_union(kind.storage_type)
+    if pa.types.is_dictionary(kind):
+        return _holds_union(kind.value_type)
+    return pa.types.is_union(kind) or any(_holds_union(kind.field(i).type) for i in range(kind.num_fields))

@@ -23,7 +23,7 @@ from framekeep.errors import (
 )
 from framekeep.frames import arrays, axes
 from framekeep.frames.arrays import Encoding, Loader
-from framekeep.frames.borrow import assemble, column_arrays, lent, lent_index, same_bytes
+from framekeep.frames.borrow import arrow_nbytes, assemble, column_arrays, lent, lent_index, same_bytes
 from framekeep.frames.cache import Cache
 from framekeep.frames.diff import FrameDiff, diff
 from framekeep.frames.envelope import Envelope
@@ -512,6 +512,9 @@ def _manifest_cost(manifest: Manifest) -> int:
 
 def _size(array: Any) -> int:
     """Return the bytes of an array, without the Python objects and the categories it refers to."""
+    data = getattr(array, "_pa_array", None)
+    if data is not None:
+        return arrow_nbytes(data)
     # Categorical.nbytes makes an object of each category that is a period or an instant with a zone.
     return int(array.codes.nbytes if isinstance(array, pd.Categorical) else array.nbytes)
 

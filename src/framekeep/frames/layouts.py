@@ -20,7 +20,7 @@ import pyarrow as pa
 from framekeep.errors import SessionDamagedError, UnsupportedTypeError
 from framekeep.frames import values
 from framekeep.frames.arrow_streams import read_batches
-from framekeep.frames.borrow import borrowed
+from framekeep.frames.borrow import arrow_nbytes, borrowed
 from framekeep.frames.foreign import Allowance, check_arrow, check_cells, check_raw
 from framekeep.frames.node import Ref, Track
 from framekeep.frames.writing import (
@@ -176,7 +176,7 @@ def cut_arrow(data: pa.ChunkedArray, writer: ChunkWriter, *, where: str) -> Trac
         UnsupportedTypeError: if Arrow's own format does not give it back unchanged.
     """
     rows = len(data)
-    step = max(64, rows_per_chunk(data.nbytes / max(1, rows)))
+    step = max(64, rows_per_chunk(arrow_nbytes(data) / max(1, rows)))
     schema = pa.schema([pa.field("", data.type)])
 
     def piece(start: int, end: int) -> Piece:
@@ -213,7 +213,7 @@ def cut_arrow(data: pa.ChunkedArray, writer: ChunkWriter, *, where: str) -> Trac
 
     # An empty array is a chunk too: its dictionary may have values all the same.
     windows = _windows(rows, step) if rows else iter([(0, 0)] if data.num_chunks else [])
-    table = writer.write((piece(a, b) for a, b in windows), data.nbytes)
+    table = writer.write((piece(a, b) for a, b in windows), arrow_nbytes(data))
     return Track("arrow", str(data.type), rows, step, table)
 
 
