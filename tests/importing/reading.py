@@ -1,4 +1,4 @@
-"""Files read in this process, as the child of an importer would, and the workbooks that tests write by hand."""
+"""Files read in this process, as the child of an importer would, and workbooks that tests write by hand."""
 
 from __future__ import annotations
 
@@ -91,7 +91,8 @@ _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _PACKAGE = "http://schemas.openxmlformats.org/package/2006/relationships"
 STYLES = (  # 0 General, 1 a date, 2 a date with a time, 3 hours beyond 24, 4 a time of day
-    f'<styleSheet xmlns="{_MAIN}"><numFmts count="1"><numFmt numFmtId="164" formatCode="[h]:mm:ss"/></numFmts>'
+    f'<styleSheet xmlns="{_MAIN}">'
+    '<numFmts count="1"><numFmt numFmtId="164" formatCode="[h]:mm:ss"/></numFmts>'
     '<cellXfs count="5"><xf numFmtId="0"/><xf numFmtId="14"/><xf numFmtId="22"/><xf numFmtId="164"/>'
     '<xf numFmtId="21"/></cellXfs></styleSheet>'
 )
@@ -155,7 +156,7 @@ def text_cell(reference: str, text: str) -> str:
 
 
 def compound(path: Path, streams: Mapping[str, bytes]) -> Path:
-    """Write a compound (OLE) file; every stream gets at least the 4,096 bytes that keep it out of the mini one."""
+    """Write a compound (OLE) file; each stream gets the 4,096 bytes that keep it out of the mini one."""
     contents = {name: data + bytes(max(0, 4096 - len(data))) for name, data in streams.items()}
     free, end, fat_mark = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD
     fat = [fat_mark, end]  # sector 0 is this table, sector 1 the directory

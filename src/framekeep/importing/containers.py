@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from framekeep.errors import DamagedFileError, FileTooLargeError, PasswordProtectedError
+from framekeep.errors import DamagedFileError, FileTooLargeError, FramekeepError, PasswordProtectedError
 from framekeep.importing.model import MIB, Limits
 
 ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
@@ -43,7 +43,10 @@ class Archive:
             PasswordProtectedError: a member is encrypted.
         """
         with _damage():
-            self._zip = zipfile.ZipFile(path)
+            try:
+                self._zip = zipfile.ZipFile(path)
+            except NotImplementedError as error:  # a version of zip from the future
+                raise _unusual("") from error
         members = self._zip.infolist()
         if len(members) > _MOST_MEMBERS:
             self.close()
@@ -96,10 +99,8 @@ class Archive:
         with _damage(name):
             try:
                 file = self._zip.open(name)
-            except (NotImplementedError, RuntimeError) as error:
-                raise DamagedFileError(
-                    f"The file's part {name!r} is packed in a way that no workbook uses.", where=name
-                ) from error
+            except (NotImplementedError, RuntimeError, KeyError) as error:
+                raise _unusual(name) from error
             with file:
                 yield file
 
@@ -114,13 +115,20 @@ class Archive:
 def _damage(member: str = "") -> Iterator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error) as error:
+    except FramekeepError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, struct.error) as error:
         part = f" in its part {member!r}" if member else ""
         raise DamagedFileError(
             f"The file is cut short or damaged{part}: it is not a sound zip archive. "
             f"Send it again, or save it anew.",
             where=member,
         ) from error
+
+
+def _unusual(member: str) -> DamagedFileError:
+    part = f"The file's part {member!r}" if member else "The file"
+    return DamagedFileError(f"{part} is packed in a way that no workbook uses.", where=member)
 
 
 class Compound:
@@ -138,10 +146,8 @@ class Compound:
         self._file = path.open("rb")
         try:
             self._size = path.stat().st_size
-            self._load()
-        except (struct.error, IndexError) as error:
-            self._file.close()
-            raise _broken() from error
+            with _breaking():
+                self._load()
         except BaseException:
             self._file.close()
             raise
@@ -160,13 +166,11 @@ class Compound:
     def stream(self, name: str) -> bytes:
         """Return the bytes of the stream ``name``."""
         start, size = self._entries[name]
-        try:
+        with _breaking():
             if size < self._cutoff:
                 mini = self._chain(self._root[0], self._fat, self._root[1])
                 return self._mini(start, size, mini)
             return self._chain(start, self._fat, size)
-        except (struct.error, IndexError) as error:
-            raise _broken() from error
 
     def _load(self) -> None:
         header = self._file.read(512)
@@ -212,7 +216,7 @@ class Compound:
         left = min(size, self._size)
         while sector < _LAST_SECTOR and left > 0:
             part = self._read(sector)
-            if not part:
+            if len(part) < min(left, self._sector):
                 raise _broken()
             parts.append(part[:left])
             left -= len(part)
@@ -228,6 +232,16 @@ class Compound:
             left -= 64
             sector = self._mini_fat[sector]
         return b"".join(parts)
+
+
+@contextmanager
+def _breaking() -> Iterator[None]:
+    try:
+        yield
+    except FramekeepError:
+        raise
+    except (struct.error, IndexError, OSError, OverflowError, ValueError) as error:
+        raise _broken() from error
 
 
 def _plain(name: str) -> str:

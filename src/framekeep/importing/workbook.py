@@ -181,7 +181,14 @@ class _Book:
                 facts,
                 lambda part: progress(0.6 + 0.2 * part, what),
             )
-        if not raw.columns:
+        rows, columns, limits = raw.rows, len(raw.columns), self._limits
+        if rows > limits.rows or columns > limits.columns:
+            raise FileTooLargeError(
+                f"The sheet {name!r} has {rows:,} rows and {columns:,} columns; at most {limits.rows:,} rows "
+                f"and {limits.columns:,} columns are read.",
+                where=f"sheet {name!r}",
+            )
+        if not columns:
             raise EmptyFileError(f"The sheet {name!r} has no cell with a value.", where=f"sheet {name!r}")
         keep_dates(raw, self._facts.dates_from_1904, lambda: self._facts.serials(name))
         return raw

@@ -91,12 +91,6 @@ def refuse_spread(sheet: str, rows: int, columns: int, limits: Limits) -> None:
             f"Delete what is far from the table, or save the sheet as CSV.",
             where=where,
         )
-    if rows > limits.rows or columns > limits.columns:
-        raise FileTooLargeError(
-            f"The sheet {sheet!r} has {rows:,} rows and {columns:,} columns; at most {limits.rows:,} and "
-            f"{limits.columns:,} are read.",
-            where=where,
-        )
 
 
 class WorkbookFacts(Protocol):
