@@ -99,6 +99,17 @@ def cast_text(text: pa.ChunkedArray, name: str, wanted: str) -> pa.ChunkedArray:
         ) from None
 
 
+def check_names(options: ImportOptions, names: Sequence[str]) -> None:
+    """Raise UnknownColumnError if a type is asked for a column that is not there."""
+    unknown = [name for name in options.types if name not in set(names)]
+    if unknown:
+        listed = ", ".join(repr(name) for name in names[:10])
+        raise UnknownColumnError(
+            f"A type is asked for the column {unknown[0]!r}, but there is none of this name. "
+            f"There are {listed}{' …' if len(names) > 10 else ''}."
+        )
+
+
 def type_columns(
     stored: Stored,
     names: Sequence[str],
@@ -119,13 +130,7 @@ def type_columns(
         UnknownColumnError: a type is asked for a column that is not there.
         WrongTypeError: a column cannot have the type that is asked for.
     """
-    unknown = [name for name in options.types if name not in set(names)]
-    if unknown:
-        listed = ", ".join(repr(name) for name in names[:10])
-        raise UnknownColumnError(
-            f"A type is asked for the column {unknown[0]!r}, but there is none of this name. "
-            f"There are {listed}{' …' if len(names) > 10 else ''}."
-        )
+    check_names(options, names)
     table = spool.open(stored)
     missing = pa.array(options.missing, pa.string()) if options.missing else None
     reports = []
@@ -134,7 +139,7 @@ def type_columns(
     def settle(position: int) -> Typed:
         text = table.column(position)
         if missing is not None:
-            text = _without(text, missing)
+            text = without(text, missing)
         found = _settle(text, names[position], options)
         changed = text is not table.column(position) and text.null_count > table.column(position).null_count
         return Typed(text, found.type, found.reason) if changed and found.values is None else found
@@ -192,8 +197,8 @@ def _keep(spool: Spool, name: str, values: pa.ChunkedArray) -> Stored:
     return spool.keep(pa.table({name: values}))  # in its chunks: together they may pass 2 GiB
 
 
-def _without(text: pa.ChunkedArray, missing: pa.Array) -> pa.ChunkedArray:
-    """Return the column with null for the words that mean missing."""
+def without(text: pa.ChunkedArray, missing: pa.Array) -> pa.ChunkedArray:
+    """Return the column with null for the words in ``missing``."""
     nothing = pa.scalar(None, pa.string())
     chunks = [pc.if_else(pc.is_in(chunk, value_set=missing), nothing, chunk) for chunk in text.chunks]
     return pa.chunked_array(chunks, pa.string())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -105,7 +105,7 @@ def _distinct(others: pa.ChunkedArray, usual: pa.ChunkedArray) -> bool:
         return False  # two texts would become one value: 1.1 and 1.10 may be two releases
     if _any(pc.is_in(usual, value_set=numbers, skip_nulls=True)):
         return False
-    if not all(_survives(word) for word in _many_digits(words).to_pylist()):
+    if not all(survives(word) for word in _many_digits(words).to_pylist()):
         return False
     return not _any(pc.and_(pc.equal(numbers, 0.0), pc.match_substring_regex(words, r"^[^eE]*[1-9]")))
 
@@ -123,13 +123,17 @@ def _many_digits(words: pa.Array) -> pa.Array:
 def rounded(text: pa.ChunkedArray) -> int:
     """Return how many cells of a column that is to be numbers have more digits than a float keeps."""
     words = pc.replace_substring_regex(pc.utf8_trim_whitespace(pc.drop_null(text.unique())), r"^\+|,", "")
-    lost = [word for word in _many_digits(words).to_pylist() if not _survives(word)]
+    lost = [word for word in _many_digits(words).to_pylist() if not survives(word)]
     plain = pc.replace_substring_regex(pc.utf8_trim_whitespace(text), r"^\+|,", "")
     return int(pc.sum(pc.is_in(plain, value_set=pa.array(lost, pa.string()))).as_py() or 0) if lost else 0
 
 
-def _survives(word: str) -> bool:
-    number = Decimal(word)
+def survives(word: str) -> bool:
+    """Say whether a float keeps all digits of the number in ``word``."""
+    try:
+        number = Decimal(word)
+    except InvalidOperation:  # an exponent beyond all bounds
+        return False
     digits = len(number.as_tuple().digits)
     return digits <= _MOST_DIGITS and Decimal(f"{float(word):.{digits - 1}e}") == number
 
