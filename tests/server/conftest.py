@@ -42,6 +42,13 @@ def guarded(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     assert_quiet(found)
 
 
+@pytest.fixture(scope="session")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A service with little patience, and with endpoints that fail."""
+    with serve(tmp_path_factory.mktemp("odd"), program="odd_service.py") as found:
+        yield found
+
+
 def assert_quiet(served: Served) -> None:
     assert served.noise() == []
     loud = [line for line in served.log() if line["level"] not in ("info", "debug")]

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,8 +17,6 @@ from typing import Any, TypeVar
 
 import httpx2
 import pandas as pd
-import uvicorn
-from fastapi import FastAPI
 
 from framekeep.frames import FRAME_TYPE, pack
 
@@ -29,6 +26,7 @@ PATIENCE = 60.0
 """Seconds until a test gives up on something that must happen."""
 
 SESSIONS = "/api/v1/sessions"
+PROGRAMS = Path(__file__).parent / "programs"
 
 KEYS = [f"a-key-of-a-test-{number:04d}" for number in range(100)]
 """What the service with keys takes; the first is used unless a test takes one that nobody else has."""
@@ -112,6 +110,7 @@ def serve(
     workers: int = 1,
     settings: Mapping[str, object] | None = None,
     arguments: Sequence[str] = (),
+    program: str | None = None,
 ) -> Iterator[Served]:
     """Run ``framekeep serve`` on a store of its own for the block.
 
@@ -120,19 +119,20 @@ def serve(
         workers: how many processes serve.
         settings: variables of its environment.
         arguments: further ones of its command line.
+        program: a file in ``programs`` that runs the service in its own way, instead.
     """
     directory.mkdir(parents=True, exist_ok=True)
     given = {name.upper(): str(value) for name, value in (settings or {}).items()}
+    line = ["-m", "framekeep.cli", "serve", "--port", "0", "--workers", str(workers), *arguments]
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "framekeep.cli", "serve", "--port", "0", "--workers", str(workers),
-             *arguments],
+            [sys.executable, *(line if program is None else [str(PROGRAMS / program)])],
             cwd=directory,
             env={**_environment(), "STORAGE_DIR": str(directory / "store"), **given},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-        )  # fmt: skip
+        )
     keys = given.get("API_KEYS", "").split(",")
     served = Served(directory, process, workers=workers, key=keys[0] or None)
     try:
@@ -162,24 +162,6 @@ def refused(directory: Path, settings: Mapping[str, object], *arguments: str) ->
         check=False,
     )
     return done.returncode, done.stdout + done.stderr
-
-
-@contextmanager
-def in_a_thread(app: FastAPI, **options: Any) -> Iterator[str]:
-    """Run an application that a test made in this process, through uvicorn; yield its address."""
-    server = uvicorn.Server(
-        uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False, **options)
-    )
-    thread = threading.Thread(target=server.run, name="service")
-    thread.start()
-    try:
-        until(lambda: server.started or not thread.is_alive(), "the service starts")
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join(PATIENCE)
-        assert not thread.is_alive()
 
 
 def body_of(frame: pd.DataFrame) -> bytes:

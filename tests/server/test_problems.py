@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-import shutil
 import socket
-from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -14,12 +12,9 @@ from typing import Any
 import httpx2
 import pandas as pd
 import pytest
-from fastapi import FastAPI
-from serving import SESSIONS, Endpoint, Served, client, in_a_thread, new_session, serve
+from serving import SESSIONS, Endpoint, Served, new_session, serve
 
 from framekeep import errors
-from framekeep.config import Settings
-from framekeep.server import create_app
 from framekeep.server.problems import answer, status_of
 
 MEMBERS = {"type", "title", "status", "detail", "code", "retryable", "request_id"}
@@ -222,41 +217,24 @@ def test_the_log_has_the_request_under_its_id_and_nothing_of_its_values(
 # --- what should never happen ---------------------------------------------------------------------
 
 
-@pytest.fixture
-def broken(tmp_path: Path) -> Iterator[str]:
-    """The address of a service with endpoints of the test's own that fail."""
-    app: FastAPI = create_app(Settings(storage_dir=tmp_path / "store", _env_file=None))
-
-    @app.get("/broken")
-    def fail() -> None:
-        raise RuntimeError(SECRET)
-
-    @app.get("/half")
-    async def half() -> Any:
-        from starlette.responses import StreamingResponse
-
-        async def parts() -> Any:
-            yield b"x" * 100_000
-            raise RuntimeError(SECRET)
-
-        return StreamingResponse(parts(), headers={"content-length": "200000"})
-
-    with in_a_thread(app) as url:
-        yield url
+def test_what_nobody_expected_is_a_500_that_says_its_request_id_only(odd: Served) -> None:
+    http = odd.client()
+    answer = http.get("/broken")
+    assert answer.status_code == 500
+    assert assert_problem(answer)["code"] == "unexpected"
+    assert answer.headers["x-request-id"] in answer.json()["detail"]
+    assert http.get("/health").status_code == 200
 
 
-def test_what_nobody_expected_is_a_500_that_says_its_request_id_only(broken: str) -> None:
-    with client(broken) as http:
-        answer = http.get("/broken")
-        assert answer.status_code == 500
-        assert assert_problem(answer)["code"] == "unexpected"
-        assert answer.headers["x-request-id"] in answer.json()["detail"]
-        assert http.get("/health").status_code == 200
+def test_what_nobody_expected_is_in_the_log_with_its_trace(odd: Served) -> None:
+    id = odd.client().get("/broken").headers["x-request-id"]
+    (line,) = [each for each in odd.log() if each.get("request_id") == id and each["event"] == "unexpected"]
+    assert "in broken" in line["exception"]
 
 
-def test_an_answer_that_breaks_off_does_not_look_whole(broken: str) -> None:
-    with client(broken) as http, pytest.raises(httpx2.TransportError):
-        http.get("/half")
+def test_an_answer_that_breaks_off_does_not_look_whole(odd: Served) -> None:
+    with pytest.raises(httpx2.TransportError):
+        odd.client().get("/half")
 
 
 def test_a_damaged_session_is_a_500_that_names_it_and_harms_no_other(
@@ -273,7 +251,6 @@ def test_a_damaged_session_is_a_500_that_names_it_and_harms_no_other(
         if marker.encode() not in content:
             pytest.skip("the chunk was compressed")
         file.write_bytes(content.replace(marker.encode(), marker.upper().encode()))
-    shutil.copy(tmp_path / "log", tmp_path / "log-before")
     with serve(tmp_path) as served:
         http = served.client()
         damaged, healthy = Endpoint(http, damaged.id), Endpoint(http, healthy.id)
