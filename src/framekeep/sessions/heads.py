@@ -36,6 +36,7 @@ Told = Callable[[Revision], None]
 PATIENCE = 30.0
 """Seconds that a commutative change is tried against a busy session before ConflictError."""
 
+_LITTLE = 1.0  # seconds by which an expiry may be early
 _RELOADS = 20  # a reader that meets a moved head this often in a row gives up
 _ENCODINGS = 3  # a frame whose staged blobs were freed meanwhile is encoded this often
 
@@ -124,9 +125,15 @@ class Heads:
         return Loaded(head.revision, session, session.ttl if head.ttl is None else head.ttl)
 
     def access(self, session_id: str) -> Loaded:
-        """Return the session as it was until now and move its expiry."""
+        """Return the session as it was until now and move its expiry.
+
+        An expiry that would move by less than a thousandth of the time to live, and a second, stays: somebody
+        who pages through a session need not wait for a lock each time.
+        """
         loaded = self.load(session_id)
-        self._touch(loaded, session_id)
+        ttl = loaded.session.ttl
+        if not 0 <= ttl - loaded.left < min(_LITTLE, ttl / 1000):
+            self._touch(loaded, session_id)
         return loaded
 
     def _touch(self, loaded: Loaded, session_id: str) -> None:
