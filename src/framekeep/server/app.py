@@ -100,7 +100,8 @@ def create_app(
         temporary,
         operation,
     ):
-        app.include_router(each.router)
+        # Not include_router, which matches every request against a tree of routers, twice.
+        app.router.routes.extend(each.router.routes)
     for kind in (FramekeepError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, on_error)
     # Innermost first.
