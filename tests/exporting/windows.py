@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 from one_space import Space
 
 from framekeep.exporting import ExportOptions, Heading, Window, format_named, page_json, pieces
@@ -28,13 +29,14 @@ def window_of(frame: pd.DataFrame, start: int = 0, stop: int | None = None) -> W
     return Window(Heading(manifest.columns.tolist(), manifest.dtypes), arrays, index, start, manifest.rows)
 
 
+def table_of(window: Window) -> pa.Table:
+    """Return a window as Arrow."""
+    return table_from(window.heading.labels, window.arrays, window.index)
+
+
 def written(window: Window, name: str, **options: Any) -> bytes:
     """Return the file of a window."""
-
-    def table() -> Any:
-        return table_from(window.heading.labels, window.arrays, window.index)
-
-    return b"".join(pieces(window, format_named(name), ExportOptions(**options), table))
+    return b"".join(pieces(window, format_named(name), ExportOptions(**options), lambda: table_of(window)))
 
 
 def page(window: Window, orient: str = "rows") -> bytes:

@@ -30,7 +30,7 @@ def _pieces(
         columns = [_column(array[start : start + step]) for array in arrays]
         table = pa.Table.from_arrays(columns, names=list(names))
         csv.write_csv(table, sink, csv.WriteOptions(delimiter=delimiter, include_header=start == 0))
-        yield sink.take()
+        yield from sink.take()
 
 
 def _column(array: Any) -> pa.Array:

@@ -1,13 +1,17 @@
-"""A file that is not kept: what is written to it is taken away piece by piece."""
+"""A file that is not kept: what is written to it is taken away in pieces."""
 
 from __future__ import annotations
 
 import io
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Final
+
+_PIECE: Final = 256 << 10
+"""Small writes are joined to pieces of about this size; large ones are pieces as they are."""
 
 
 class Sink(io.RawIOBase):
-    """Collects what writers write, until somebody takes it."""
+    """Collects what is written, until somebody takes it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,7 +30,16 @@ class Sink(io.RawIOBase):
     def tell(self) -> int:
         return self._size
 
-    def take(self) -> bytes:
-        """Return what was written since the last time."""
+    def take(self) -> Iterator[bytes]:
+        """Yield what was written since the last time."""
         parts, self._parts = self._parts, []
-        return b"".join(parts)
+        small: list[bytes] = []
+        size = 0
+        for part in parts:
+            small.append(part)
+            size += len(part)
+            if size >= _PIECE:
+                yield b"".join(small)
+                small, size = [], 0
+        if small:
+            yield b"".join(small)

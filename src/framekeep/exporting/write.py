@@ -47,4 +47,4 @@ def pieces(
         return workbook(window, step)
     from framekeep.exporting.columnar import columnar
 
-    return columnar(table(), format.name, step)
+    return columnar(table(), format.name)
