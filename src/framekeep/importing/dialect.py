@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from framekeep.importing.model import Limits
-from framekeep.importing.rows import Dialect, Row, rows
+from framekeep.importing.model import ImportOptions, Limits
+from framekeep.importing.rows import Dialect, Row, end_of_line, rows
 
 _USUAL = (",", ";", "\t", "|")
 _RARE = ("\x1f", "\x01", "^", "~")  # looked at where the usual ones are not in the text
@@ -55,20 +55,25 @@ class _Fit:
         return 0.0 if self.cells < 2 and self.first < 2 else self.regular * (1 + self.clean)
 
 
-def detect(sample: bytes, *, whole: bool, delimiter: str | None = None, form: str = "csv") -> Found:
+def detect(sample: bytes, *, whole: bool, options: ImportOptions) -> Found:
     """Find the dialect of the text that begins with ``sample``.
 
     Args:
         sample: UTF-8.
         whole: it is all of the text; else its last row may be cut off.
-        delimiter: what the user says it is.
-        form: csv, tsv or text: what the file's name lets expect.
+        options: ``delimiter`` if the user says it, ``skip_rows``, ``header``; and ``format``: csv, tsv or
+            text, which is what the file's name lets expect.
     """
-    start = 0
+    delimiter, form = options.delimiter, options.format or "text"
     directive = _SEP.match(sample)
+    begin = 0
     if directive is not None and directive[1].isascii():  # Excel's own way to say it
-        start = directive.end()
+        begin = directive.end()
         delimiter = delimiter or directive[1].decode()
+    start = begin
+    for _ in range(options.skip_rows):
+        start = end_of_line(sample, start)
+    above = options.header or 0  # rows that may be of any kind
     if delimiter is not None:
         candidates = [delimiter]
     else:
@@ -76,12 +81,13 @@ def detect(sample: bytes, *, whole: bool, delimiter: str | None = None, form: st
         candidates = [*dict.fromkeys((*first, *_USUAL))]
         if not any(candidate.encode() in sample for candidate in candidates):
             candidates = list(_RARE)
-    fits = [_fit(sample, Dialect(candidate), start, whole) for candidate in candidates]
+    part = _Part(sample, start, above, whole)
+    fits = [part.fit(Dialect(candidate)) for candidate in candidates]
     best = max(fits, key=lambda fit: fit.score)  # the first of the best
     if delimiter is None and not _divides(best, form):
-        return Found(Dialect(_default(sample, form)), start)
-    best, notes = _quoting(sample, fits, best, start, whole)
-    return Found(best.dialect, start, notes)
+        return Found(Dialect(_default(sample, form)), begin)
+    best, notes = _quoting(part, fits, best)
+    return Found(best.dialect, begin, notes)
 
 
 def _divides(fit: _Fit, form: str) -> bool:
@@ -96,44 +102,52 @@ def _default(sample: bytes, form: str) -> str | None:
     return usual if usual.encode() not in sample else None
 
 
-def _quoting(
-    sample: bytes, fits: list[_Fit], best: _Fit, start: int, whole: bool
-) -> tuple[_Fit, tuple[str, ...]]:
+def _quoting(part: _Part, fits: list[_Fit], best: _Fit) -> tuple[_Fit, tuple[str, ...]]:
     """Return the fit with the quotes that the text has."""
-    if b'\\"' in sample and best.odd:
-        escaped = _fit(sample, replace(best.dialect, escape=True), start, whole)
+    if b'\\"' in part.sample and best.odd:
+        escaped = part.fit(replace(best.dialect, escape=True))
         if escaped.odd == 0 and escaped.regular >= best.regular:
             return escaped, ("Quotes within cells have a backslash before them; it was taken away.",)
-    if b"'" in sample and best.regular < 1.0:
+    if b"'" in part.sample and best.regular < 1.0:
         for fit in fits:
-            single = _fit(sample, replace(fit.dialect, quote="'"), start, whole)
+            single = part.fit(replace(fit.dialect, quote="'"))
             if single.regular == 1.0 and single.cells > 1 and single.odd == 0:
                 return single, ("Cells are in single quotes; these were taken away.",)
     return best, ()
 
 
-def _fit(sample: bytes, dialect: Dialect, start: int, whole: bool) -> _Fit:
-    found = [row for row in _sampled(sample, dialect, start, whole) if not row.blank]
-    if not found:
-        return _Fit(dialect, 0.0, 0, 0, 0.0, 0)
-    widths = Counter(len(row.cells) for row in found)
-    cells, count = widths.most_common(1)[0]
-    clean = total = 0
-    for row in found:
-        total += len(row.cells)
-        clean += sum(cell is None or _CLEAN.fullmatch(cell) is not None for cell in row.cells)
-    return _Fit(
-        dialect,
-        count / len(found),
-        cells,
-        len(found[0].cells),
-        clean / total,
-        sum(row.odd for row in found),
-    )
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The part of a text that is looked at.
 
+    Attributes:
+        sample: the beginning of the text.
+        start: where its rows begin.
+        above: how many rows from there on stand above the table.
+        whole: it is all of the text.
+    """
 
-def _sampled(sample: bytes, dialect: Dialect, start: int, whole: bool) -> Iterator[Row]:
-    sized = Limits(field_bytes=len(sample), columns=len(sample) + 1)
-    for row in islice(rows(sample, dialect, sized, start=start), _ROWS):
-        if row.end < len(sample) or whole or row.start == start:
-            yield row
+    sample: bytes
+    start: int
+    above: int
+    whole: bool
+
+    def fit(self, dialect: Dialect) -> _Fit:
+        """Say how well a dialect fits."""
+        found = [row for row in self._rows(dialect) if not row.blank][self.above :]
+        if not found:
+            return _Fit(dialect, 0.0, 0, 0, 0.0, 0)
+        cells, count = Counter(len(row.cells) for row in found).most_common(1)[0]
+        clean = total = 0
+        for row in found:
+            total += len(row.cells)
+            clean += sum(cell is None or _CLEAN.fullmatch(cell) is not None for cell in row.cells)
+        odd = sum(row.odd for row in found)
+        return _Fit(dialect, count / len(found), cells, len(found[0].cells), clean / total, odd)
+
+    def _rows(self, dialect: Dialect) -> Iterator[Row]:
+        size = len(self.sample)
+        limits = Limits(field_bytes=size + 1, columns=size + 1)
+        for row in islice(rows(self.sample, dialect, limits, start=self.start), _ROWS + self.above):
+            if row.end < size or self.whole or row.start == self.start:
+                yield row

@@ -80,7 +80,7 @@ def rows(text: Buffer, dialect: Dialect, limits: Limits, *, start: int = 0, line
         match = _LINE.match(text, start)
         assert match is not None  # it matches anything
         length = match.end(1) - start
-        if length > limits.columns and length > limits.field_bytes:
+        if length > limits.field_bytes:
             _check_length(text, start, match.end(1), line, separator, limits)
         content = match[1]
         if quote in content:

@@ -24,7 +24,7 @@ class Survey:
 
     Attributes:
         quoted: there are quotes.
-        regular: each of them begins or ends a cell, or is doubled within one; the last one is closed.
+        regular: each of them begins or ends a cell, or is doubled within one, and Arrow reads it as it is.
         gaps: there are empty lines, perhaps within quotes.
         divided: the delimiter is in the text.
     """
@@ -64,7 +64,9 @@ def survey(file: IO[bytes], start: int, dialect: Dialect) -> Survey:
                 return Survey(True, False, gaps, divided)
             quotes += len(at)
         before = chunk[-1:]
-    return Survey(quotes > 0, quotes % 2 == 0, gaps, divided)
+    # Behind a quoted cell, Arrow takes a last cell that is empty and has no line end for a quoted one, too.
+    hanging = quotes > 0 and before == delimiter
+    return Survey(quotes > 0, quotes % 2 == 0 and not hanging, gaps, divided)
 
 
 def _has_empty_line(letters: np.ndarray[Any, np.dtype[np.uint8]], returns: bool) -> bool:

@@ -91,9 +91,7 @@ def read_text(path: Path, options: ImportOptions, limits: Limits, progress: Prog
     with _mapped(text.path) as buffer:
         sample = buffer[text.start : text.start + _SAMPLE]
         whole = text.start + _SAMPLE >= len(buffer)
-        found = dialect.detect(
-            sample, whole=whole, delimiter=options.delimiter, form=options.format or "text"
-        )
+        found = dialect.detect(sample, whole=whole, options=options)
         head = _head(buffer, text.start + found.start, found.dialect, options, limits)
         progress(_CHECKED, "Reading rows")
         names, stored, notes = _rows(text.path, head, limits, progress, spool)
@@ -136,7 +134,7 @@ def preview_text(
     )
     decoder = codecs.getincrementaldecoder(encoding)("replace")
     sample = decoder.decode(bytes(start), final=whole).removeprefix("\ufeff").encode("utf-8", "replace")
-    found = dialect.detect(sample, whole=whole, delimiter=options.delimiter, form=options.format or "text")
+    found = dialect.detect(sample, whole=whole, options=options)
     if not whole:  # the last row may be cut off
         *_, last = rows(sample, found.dialect, limits, start=found.start)
         sample = sample[: last.start] if last.start > found.start else sample
