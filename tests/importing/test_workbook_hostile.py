@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 import zipfile
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from framekeep.errors import (
 )
 from framekeep.importing.model import MIB
 
+from . import reading
 from .reading import (
     compound,
     handmade,
@@ -212,10 +214,6 @@ def test_an_encrypted_zip_is_told_as_that(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["xlsx", "xls", "xlsb", "ods"])
 def test_a_damaged_byte_gives_a_table_or_a_clear_error(tmp_path: Path, suffix: str) -> None:
-    import struct
-
-    from . import reading
-
     path = tmp_path / f"a.{suffix}"
     if suffix == "xlsx":
         one_sheet(path, HEADER + '<row r="2"><c r="A2"><v>1</v></c></row>')
@@ -243,3 +241,14 @@ def test_a_damaged_byte_gives_a_table_or_a_clear_error(tmp_path: Path, suffix: s
         except UnreadableFileError as error:
             outcomes.add(type(error).__name__)
     assert outcomes - {"read"}
+
+
+@pytest.mark.parametrize("size", [(0, 4_000_000_000, 0, 256), (9, 2, 0, 9)])
+def test_an_old_workbook_that_tells_of_too_many_cells_is_refused(
+    tmp_path: Path, size: tuple[int, int, int, int]
+) -> None:
+    told = reading.biff(0x0200, struct.pack("<IIHHH", *size, 0))
+    path = reading.old_workbook(tmp_path / "a.xls", [told, reading.biff_text(0, 0, "a")])
+    with pytest.raises(DamagedFileError, match="said to have more cells") as refused:
+        read(path)
+    assert refused.value.where == "sheet 'Data'"

@@ -117,6 +117,12 @@ class _Parquet:
         leaves = list(range(self.leaves[position], self.leaves[position + 1]))
         column = self.file.reader.read_all(column_indices=leaves, use_threads=False).column(0)
         column.validate(full=True)
+        if len(column) != self.rows:
+            name = self.schema.field(position).name
+            raise DamagedFileError(
+                f"The column {name!r} has {len(column):,} cells, but the file says {self.rows:,}.",
+                where=f"column {name!r}",
+            )
         return column
 
     def head(self, rows: int) -> pa.Table:

@@ -122,7 +122,7 @@ def open_facts(path: Path, kind: str, limits: Limits) -> WorkbookFacts:
     if kind == "xls":
         from framekeep.importing.workbook_facts_xls import XlsFacts
 
-        return XlsFacts(path)
+        return XlsFacts(path, limits)
     if kind == "xlsb":
         from framekeep.importing.workbook_facts_xlsb import XlsbFacts
 

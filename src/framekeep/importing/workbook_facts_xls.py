@@ -7,14 +7,16 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
-from framekeep.errors import PasswordProtectedError
+from framekeep.errors import DamagedFileError, PasswordProtectedError
 from framekeep.importing.containers import Compound
-from framekeep.importing.workbook_facts import ERROR_CODES, SheetFacts, key, not_a_date
+from framekeep.importing.model import Limits
+from framekeep.importing.workbook_facts import ERROR_CODES, SheetFacts, key, most_cells, not_a_date
 from framekeep.importing.workbook_facts_xlsb import short_number
 
 STREAMS = ("Workbook", "Book", "WORKBOOK", "BOOK")
 
 _BEGIN, _END, _ENCRYPTED, _DATES, _SHEET = 0x0809, 0x000A, 0x002F, 0x0022, 0x0085
+_SIZE = 0x0200
 _NUMBER, _SHORT, _SHORTS, _RESULT = 0x0203, 0x027E, 0x00BD, 0x0006
 _TRUTH_OR_ERROR = 0x0205
 _TEXTS = (0x00FD, 0x0204, 0x00D6)  # LABELSST, LABEL, RSTRING
@@ -26,16 +28,27 @@ _BIFF8 = 0x0600
 class XlsFacts:
     """See WorkbookFacts."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, limits: Limits) -> None:
         """Remember where the file is; errors come when it is looked at."""
         self._path = path
+        self._limits = limits
 
     def check(self) -> None:
-        """See WorkbookFacts; an encrypted file may seem to be a damaged one."""
+        """See WorkbookFacts."""
         if any(kind == _ENCRYPTED for kind, _ in self._globals()):
             raise PasswordProtectedError(
                 "The workbook is password-protected. Remove the password and send it again, without one."
             )
+        for name, start in self._sheets.items():  # the reader makes room for what a sheet says
+            for kind, data in _records(self._stream, start):
+                if kind == _SIZE and _told(data) > most_cells(self._limits):
+                    raise DamagedFileError(
+                        f"The sheet {name!r} is said to have more cells than a sheet has. Open the workbook in "
+                        f"a spreadsheet program, save it anew, and send that.",
+                        where=f"sheet {name!r}",
+                    )
+                if kind in (_SIZE, _END):
+                    break
 
     @property
     def dates_from_1904(self) -> bool:
@@ -116,6 +129,21 @@ def _records(stream: bytes, at: int) -> Iterator[tuple[int, bytes]]:
         kind, size = struct.unpack_from("<HH", stream, at)
         yield kind, stream[at + 4 : at + 4 + size]
         at += 4 + size
+
+
+def _told(data: bytes) -> int:
+    """Return how many cells a sheet is said to have; 0 where its reader does not believe it."""
+    if len(data) not in (10, 14):
+        return 0
+    first_row, end_row, first, end = struct.unpack_from("<IIHH" if len(data) == 14 else "<HHHH", data)
+    if not end_row or not end:
+        return 1
+    if first > 0xFF or end < first:
+        first = 0
+    # The reader counts in 32 bits, and an end before the start is a very large number there.
+    rows: int = (end_row - first_row) % (1 << 32)
+    columns: int = (end - first) % (1 << 32)
+    return rows * columns
 
 
 def _name(data: bytes, version: int) -> str:
