@@ -1,7 +1,7 @@
 """What operations would change: counts and a few examples, without storing anything.
 
-Owns when a cell counts as changed: missing equals missing, a number equals the same number in another type, and
-a category the text that it is; a truth is no number, and a number no text.
+Owns when a cell counts as changed: missing equals missing, a number equals the same number in another type,
+and a category the text that it is; a truth is no number, and a number no text.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def changes(before: Any, after: Any) -> Mask:
     """Return which cells of two arrays of one length differ."""
     x, y = missing_in(before), missing_in(after)
     there = ~x & ~y
-    differing = _differing(before, after, there)
-    return (x != y) | (there & differing)
+    changed: Mask = (x != y) | (there & _differing(before, after, there))
+    return changed
 
 
 def _differing(before: Any, after: Any, there: Mask) -> Mask:
@@ -86,7 +86,8 @@ def _differing(before: Any, after: Any, there: Mask) -> Mask:
         if Kind.MIXED not in (a.kind, b.kind) and Kind.OTHER not in (a.kind, b.kind):
             if not _alike(a, b):
                 return np.ones(len(there), dtype=bool)
-            return np.broadcast_to(compare("!=", a, b).values, len(there))
+            unequal: Mask = compare("!=", a, b).values
+            return np.broadcast_to(unequal, len(there))
     except InvalidEditError:
         pass  # beyond 64 bits, or beyond the finer of two units: looked at one by one
     out = np.zeros(len(there), dtype=bool)

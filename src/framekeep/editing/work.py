@@ -125,7 +125,7 @@ class Work:
             return
         index = self.frame.index
         plain = isinstance(index, pd.RangeIndex) and (index.start, index.step, index.name) == (0, 1, None)
-        self.frame = self.frame.take(positions)
+        self.frame = _taken(self.frame, positions)
         if plain:
             self.frame.index = pd.RangeIndex(len(positions))
         self._rows = positions if self._rows is None else self._rows[positions]
@@ -201,3 +201,21 @@ class Work:
         if texts and all(isinstance(label, str) for label in labels):
             return pd.Index(labels, dtype=before.dtype if not before.empty else "str", name=before.name)
         return pd.Index(labels, dtype=object, name=before.name, tupleize_cols=False)
+
+
+def _taken(frame: pd.DataFrame, positions: Positions) -> pd.DataFrame:
+    """Return rows of a frame; pandas cannot take from columns whose bytes are in the other order, numpy can."""
+    swapped = [
+        place
+        for place, dtype in enumerate(frame.dtypes)
+        if isinstance(dtype, np.dtype) and not dtype.isnative
+    ]
+    if not swapped:
+        return frame.take(positions)
+    native = frame.copy(deep=False)
+    for place in swapped:
+        native.isetitem(place, np.zeros(len(frame), dtype=bool))
+    taken = native.take(positions)
+    for place in swapped:
+        taken.isetitem(place, array_of(frame.iloc[:, place])[positions])
+    return taken
