@@ -42,8 +42,7 @@ class Source:
         self._text = ""
         self._at = 0
         self._ended = False
-        self._lines = 0  # in what was dropped
-        self._dropped = 0
+        self._dropped = self._lines = self._column = 0  # characters, lines, and characters of the last line
         self.nans = 0  # values that were NaN, and are None
         self._decoder = json.JSONDecoder(
             object_pairs_hook=_members, parse_float=_number, parse_constant=self._constant
@@ -86,7 +85,9 @@ class Source:
             DamagedFileError: there is none, or it is not well-formed; ``where`` says the line and the column.
         """
         self.peek()
+        nans = self.nans
         while True:
+            self.nans = nans  # those of an attempt that failed do not count
             try:
                 value, end = self._decoder.raw_decode(self._text, self._at)
             except json.JSONDecodeError as error:
@@ -114,7 +115,8 @@ class Source:
         """Return the error for what stands at a position in the window; None: where the source is."""
         at = self._at if position is None else position
         line = self._lines + self._text.count("\n", 0, at) + 1
-        column = at - self._text.rfind("\n", 0, at)
+        end = self._text.rfind("\n", 0, at)
+        column = at - end if end >= 0 else self._column + at + 1
         where = f"line {line:,}, column {column:,}"
         return DamagedFileError(f"The JSON cannot be read: {why}.", where=where)
 
@@ -122,6 +124,8 @@ class Source:
         rest = self._text[self._at :]
         self._lines += self._text.count("\n", 0, self._at)
         self._dropped += self._at
+        end = self._text.rfind("\n", 0, self._at)
+        self._column = self._at - end - 1 if end >= 0 else self._column + self._at
         more = self._file.read(max(_WINDOW, len(rest)))
         self._ended = not more
         self._text = rest + more
