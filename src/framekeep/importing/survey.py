@@ -1,21 +1,23 @@
 """A look at all bytes of a delimited text, to know whether Arrow's reader may have it.
 
 Arrow drops the quotes of a cell that they do not enclose, so what is looked for is a quote that neither
-begins nor ends a cell. Works on whole chunks with numpy: below a millisecond per megabyte.
+begins nor ends a cell. Works on blocks of the mapped file with numpy: below a millisecond per megabyte.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
-from framekeep.importing.rows import Dialect
+from framekeep.importing.rows import Buffer, Dialect
 
-_CHUNK = 4 << 20
+_BLOCK = 4 << 20
 _NEWLINE, _RETURN = b"\n\r"
+
+Letters = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,70 +37,68 @@ class Survey:
     divided: bool
 
 
-def survey(file: IO[bytes], start: int, dialect: Dialect) -> Survey:
-    """Look at the UTF-8 text in ``file`` from byte ``start`` on, where a row begins."""
-    quote = dialect.quote.encode()
-    delimiter = (dialect.delimiter or "").encode()
+def survey(text: Buffer, start: int, dialect: Dialect) -> Survey:
+    """Look at the UTF-8 ``text`` from byte ``start`` on, where a row begins; the delimiter is ASCII."""
+    letters = np.frombuffer(text, np.uint8)
+    quote = ord(dialect.quote)
+    delimiter = ord(dialect.delimiter or "\n")
     boundary = np.zeros(256, bool)
-    boundary[[_NEWLINE, _RETURN, *delimiter]] = True
+    boundary[[_NEWLINE, _RETURN, delimiter]] = True
     after = boundary.copy()
-    after[quote[0]] = True
+    after[quote] = True
     quotes = 0
-    gaps = divided = closed = False  # closed: the byte before the chunk is a quote that ends a cell
-    before = b"\n"  # a row begins at the start; an empty line there is one
-    for chunk in _chunks(file, start):
-        divided = divided or (delimiter != b"" and delimiter in chunk)
-        letters = np.frombuffer(before + chunk, np.uint8)
-        gaps = gaps or _has_empty_line(letters, b"\r" in chunk or before == b"\r")
-        if closed and not after[chunk[0]]:
+    gaps = divided = False
+    for begin, end in _blocks(len(letters), start):
+        block = letters[begin:end]
+        divided = divided or bool((block == delimiter).any())
+        gaps = gaps or _has_empty_line(letters[max(begin - 1, start) : end], first=begin == start)
+        at = np.flatnonzero(block == quote) + begin
+        if not len(at):
+            continue
+        opening, closing = at[quotes % 2 :: 2], at[1 - quotes % 2 :: 2]
+        opening = opening[opening > start]
+        closing = closing[closing < len(letters) - 1]
+        previous = letters[opening - 1]
+        # What is a quote itself before an opening one has closed the cell: they are one, doubled.
+        if not (boundary[previous] | (previous == quote)).all() or not after[letters[closing + 1]].all():
             return Survey(True, False, gaps, divided)
-        closed = False
-        if quote in chunk:
-            at = np.flatnonzero(letters[1:] == quote[0]) + 1
-            opening, closing = at[quotes % 2 :: 2], at[1 - quotes % 2 :: 2]
-            previous = letters[opening - 1]
-            closed = bool(len(closing)) and closing[-1] == len(letters) - 1
-            following = letters[closing[: len(closing) - closed] + 1]
-            # What is a quote itself before an opening one has closed the cell: they are one, doubled.
-            if not (boundary[previous] | (previous == quote[0])).all() or not after[following].all():
-                return Survey(True, False, gaps, divided)
-            quotes += len(at)
-        before = chunk[-1:]
+        quotes += len(at)
     # Behind a quoted cell, Arrow takes a last cell that is empty and has no line end for a quoted one, too.
-    hanging = quotes > 0 and before == delimiter
+    hanging = quotes > 0 and letters[-1] == delimiter
     return Survey(quotes > 0, quotes % 2 == 0 and not hanging, gaps, divided)
 
 
-def _has_empty_line(letters: np.ndarray[Any, np.dtype[np.uint8]], returns: bool) -> bool:
-    newline = letters == _NEWLINE
-    if not returns:
-        return bool((newline[:-1] & newline[1:]).any())
-    return_ = letters == _RETURN
-    ends = newline | return_
-    return bool((ends[:-1] & ends[1:] & ~(return_[:-1] & newline[1:])).any())
+def _has_empty_line(letters: Letters, *, first: bool) -> bool:
+    """Say whether one line end follows upon another, or, with ``first``, stands at the beginning."""
+    if first and len(letters) and letters[0] in (_NEWLINE, _RETURN):
+        return True
+    pairs = [_NEWLINE << 8 | _NEWLINE]
+    if (letters == _RETURN).any():
+        pairs += [_RETURN << 8 | _NEWLINE, _RETURN << 8 | _RETURN]  # little-endian: \n\r and \r\r
+    for offset in (0, 1):
+        twos = letters[offset : offset + (len(letters) - offset) // 2 * 2].view("<u2")
+        if any((twos == pair).any() for pair in pairs):
+            return True
+    return False
 
 
-def count_lines(file: IO[bytes], start: int, dialect: Dialect) -> int:
+def count_lines(text: Buffer, start: int, dialect: Dialect) -> int:
     """Return how many lines there are from byte ``start`` on, if a line end within quotes ends no line."""
-    quote = dialect.quote.encode()[0]
+    letters = np.frombuffer(text, np.uint8)
+    quote = ord(dialect.quote)
     lines = quotes = 0
-    returned = False  # the byte before the chunk is a carriage return outside of quotes
-    last = _NEWLINE
-    for chunk in _chunks(file, start):
-        letters = np.frombuffer(chunk, np.uint8)
-        lines += returned and letters[0] != _NEWLINE
-        ends = letters == _NEWLINE
-        ends[:-1] |= (letters[:-1] == _RETURN) & (letters[1:] != _NEWLINE)
-        at = np.flatnonzero(letters == quote)
+    for begin, end in _blocks(len(letters), start):
+        block = letters[begin:end]
+        following = letters[begin + 1 : end + 1]
+        ends = block == _NEWLINE
+        ends[: len(following)] |= (block[: len(following)] == _RETURN) & (following != _NEWLINE)
+        at = np.flatnonzero(block == quote)
         outside = (np.searchsorted(at, np.flatnonzero(ends)) + quotes) % 2 == 0
         lines += int(np.count_nonzero(outside))
         quotes += len(at)
-        last = chunk[-1]
-        returned = last == _RETURN and quotes % 2 == 0
-    return lines + (last != _NEWLINE)
+    return lines + (len(letters) > start and letters[-1] != _NEWLINE)
 
 
-def _chunks(file: IO[bytes], start: int) -> Iterator[bytes]:
-    file.seek(start)
-    while chunk := file.read(_CHUNK):
-        yield chunk
+def _blocks(size: int, start: int) -> Iterator[tuple[int, int]]:
+    for begin in range(start, size, _BLOCK):
+        yield begin, min(begin + _BLOCK, size)

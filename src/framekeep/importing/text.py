@@ -9,7 +9,6 @@ from __future__ import annotations
 import codecs
 import mmap
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -88,13 +87,13 @@ def read_text(path: Path, options: ImportOptions, limits: Limits, progress: Prog
         spool.directory,
         lambda done: progress(share + (_CHECKED - share) * done, ""),
     )
-    with _mapped(text.path) as buffer:
-        sample = buffer[text.start : text.start + _SAMPLE]
-        whole = text.start + _SAMPLE >= len(buffer)
-        found = dialect.detect(sample, whole=whole, options=options)
-        head = _head(buffer, text.start + found.start, found.dialect, options, limits)
-        progress(_CHECKED, "Reading rows")
-        names, stored, notes = _rows(text.path, head, limits, progress, spool)
+    buffer = _mapped(text.path)
+    sample = buffer[text.start : text.start + _SAMPLE]
+    whole = text.start + _SAMPLE >= len(buffer)
+    found = dialect.detect(sample, whole=whole, options=options)
+    head = _head(buffer, text.start + found.start, found.dialect, options, limits)
+    progress(_CHECKED, "Reading rows")
+    names, stored, notes = _rows(text.path, head, limits, progress, spool)
     progress(_READ, "Finding types")
     columns, typed = type_columns(
         stored, names, options, spool, lambda done: progress(_READ + (1 - _READ) * done, "")
@@ -195,17 +194,16 @@ def _rows(
     def done(fraction: float) -> None:
         progress(_CHECKED + (_READ - _CHECKED) * fraction, "")
 
-    with path.open("rb") as file:
-        delimiter = below.dialect.delimiter or _NEVER
-        how = replace(below.dialect, delimiter=delimiter)
-        seen = survey(file, below.start, how)
-        regular = seen.regular and not how.escape and delimiter.isascii()
-        if regular and (below.dialect.delimiter is not None or not seen.divided):
+    delimiter = below.dialect.delimiter or _NEVER
+    how = replace(below.dialect, delimiter=delimiter)
+    if delimiter.isascii() and not how.escape:
+        seen = survey(below.text, below.start, how)
+        if seen.regular and (below.dialect.delimiter is not None or not seen.divided):
             names, notes = head.names(below.named)
             stored = _regular(path, below, how, seen.quoted, names, limits, done, spool)
             if stored is not None:
                 if seen.gaps and below.named > 1:
-                    blank = count_lines(file, below.start, how) - stored.rows
+                    blank = count_lines(below.text, below.start, how) - stored.rows
                     notes = (*notes, ragged.blank_note(blank)) if blank else notes
                 return names, stored, notes
     form = ragged.shape(below, limits, lambda fraction: done(fraction / 2))
@@ -289,7 +287,6 @@ def _check_cells(batch: pa.RecordBatch, limits: Limits) -> None:
                 )
 
 
-@contextmanager
-def _mapped(path: Path) -> Iterator[Buffer]:
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        yield mapped
+def _mapped(path: Path) -> Buffer:
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
