@@ -1,8 +1,8 @@
 """Workbooks and files of columns from other projects' tests: read to the shape that is expected, or refused.
 
 A table begins at its first cell, so the shape is that of the cells that the reference reader has found (its
-``grid``), less the header. Its ``frame`` counts blank rows and columns before that, too, and takes the first of
-those rows for the header.
+``grid``), less the header. Its ``frame`` counts blank rows and columns before that, too, and takes the first
+of those rows for the header.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ What pandas has written beside the columns (its index, its types) goes along: th
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -168,7 +169,9 @@ def _open(path: Path, options: ImportOptions) -> _Parquet | _Arrow:
     with path.open("rb") as start:
         magic = start.read(6)
     if magic.startswith(b"FEA1"):
-        table = feather.read_table(path, memory_map=True, use_threads=False)
+        with warnings.catch_warnings():  # that nobody should write this format any more
+            warnings.simplefilter("ignore", DeprecationWarning)
+            table = feather.read_table(path, memory_map=True, use_threads=False)
     elif magic == b"ARROW1":
         with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
             table = reader.read_all()

@@ -112,7 +112,7 @@ class _File:
                 f"A type is asked for the column {unknown[0]!r}, but there is none of this name. "
                 f"There are {', '.join(map(repr, names[:_LISTED]))}."
             )
-        self._check(self.rows or 0, len(names))
+        self._check(self.rows, len(names))
         self.columns = tuple(self._column(name) for name in names)
 
     def read(self, progress: Progress, most: int | None = None) -> None:
@@ -158,11 +158,13 @@ class _File:
         ranges = [(item["lo"], item["hi"]) for item in self._about.missing_ranges.get(name, ())]
         return Column(name, form, clock(self._format, form), ranges)
 
-    def _check(self, rows: int, columns: int) -> None:
+    def _check(self, rows: int | None, columns: int) -> None:
         limits = self._limits
-        if rows > limits.rows or columns > limits.columns or rows * columns > limits.cells:
+        known = rows or 0
+        if known > limits.rows or columns > limits.columns or known * columns > limits.cells:
+            said = f"{columns:,} columns" if rows is None else f"{rows:,} rows and {columns:,} columns"
             raise FileTooLargeError(
-                f"The file has {rows:,} rows and {columns:,} columns; at most {limits.rows:,} rows, "
+                f"The file has {said}; at most {limits.rows:,} rows, "
                 f"{limits.columns:,} columns and {limits.cells:,} cells are read."
             )
 

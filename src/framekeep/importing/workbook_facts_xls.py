@@ -43,8 +43,8 @@ class XlsFacts:
             for kind, data in _records(self._stream, start):
                 if kind == _SIZE and _told(data) > most_cells(self._limits):
                     raise DamagedFileError(
-                        f"The sheet {name!r} is said to have more cells than a sheet has. Open the workbook in "
-                        f"a spreadsheet program, save it anew, and send that.",
+                        f"The sheet {name!r} is said to have more cells than a sheet has. Open the workbook "
+                        f"in a spreadsheet program, save it anew, and send that.",
                         where=f"sheet {name!r}",
                     )
                 if kind in (_SIZE, _END):
