@@ -49,6 +49,19 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield found
 
 
+@pytest.fixture(scope="session")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A service that takes little, and that one web page may call."""
+    settings = {
+        "max_upload_size_mb": 1,
+        "max_dataframe_size_mb": 1,
+        "cors_origins": "https://app.example.com",
+    }
+    with serve(tmp_path_factory.mktemp("narrow"), settings=settings) as found:
+        yield found
+    assert_quiet(found)
+
+
 def assert_quiet(served: Served) -> None:
     assert served.noise() == []
     loud = [line for line in served.log() if line["level"] not in ("info", "debug")]

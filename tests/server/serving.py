@@ -31,7 +31,7 @@ PROGRAMS = Path(__file__).parent / "programs"
 KEYS = [f"a-key-of-a-test-{number:04d}" for number in range(100)]
 """What the service with keys takes; the first is used unless a test takes one that nobody else has."""
 
-_LISTENS = re.compile(r'"url": "(http://[^"]+)"')
+_LISTENS = re.compile(r'"url": ?"(http://[^"]+)"')
 
 
 def until(found: Callable[[], T], what: str, patience: float = PATIENCE) -> T:

@@ -103,7 +103,8 @@ def test_a_401_says_how_to_authenticate(nobody: httpx2.Client) -> None:
     "sent",
     ["", "Bearer", f"Basic {KEYS[0]}", KEYS[0],
      f"Bearer {KEYS[0][:-1]}", f"Bearer {KEYS[0]}x",
-     f"Bearer {KEYS[0].upper()}", f"Bearer {KEYS[0]} {KEYS[1]}", f"Bearer {KEYS[0]},{KEYS[1]}", "Bearer é\xff"],
+     f"Bearer {KEYS[0].upper()}", f"Bearer {KEYS[0]} {KEYS[1]}",
+     f"Bearer {KEYS[0]},{KEYS[1]}", "Bearer é\xff"],
 )  # fmt: skip
 def test_what_is_no_key_is_a_401(nobody: httpx2.Client, sent: str) -> None:
     denied = nobody.get(SESSIONS, headers={"authorization": sent.encode("latin-1")})  # type: ignore[dict-item]

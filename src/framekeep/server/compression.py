@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import re
 import zlib
 from typing import Any, Protocol
 
@@ -12,11 +11,12 @@ import pyarrow as pa
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from framekeep.server.negotiation import weights
+
 _SMALLEST = 1024  # below, the headers outweigh what is gained
 _ON_THE_LOOP = 32 << 10  # bytes that are compressed in place: a third of a millisecond
 _PACKS = ("text/", "application/json", "application/problem+json", "application/x-ndjson",
           "application/vnd.apache.arrow")  # fmt: skip
-_CODING = re.compile(rb"\s*([a-z*]+)\s*(?:;\s*q=([01](?:\.[0-9]{0,3})?))?\s*(?:,|$)", re.IGNORECASE)
 
 
 class Compression:
@@ -39,9 +39,9 @@ class Compression:
 
 def chosen(accepted: bytes) -> str | None:
     """Return the content coding for an Accept-Encoding header; None for none."""
-    weights = {name.lower(): float(q or 1) for name, q in _CODING.findall(accepted)}
-    best = max(("zstd", "gzip"), key=lambda coding: weights.get(coding.encode(), 0.0))
-    return best if weights.get(best.encode(), 0.0) > 0 else None
+    found = weights(accepted.decode("latin-1"))
+    best = max(("zstd", "gzip"), key=lambda coding: found.get(coding, 0.0))
+    return best if found.get(best, 0.0) > 0 else None
 
 
 class _Packer(Protocol):

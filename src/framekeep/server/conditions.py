@@ -14,7 +14,7 @@ from framekeep.server.problems import RequestError
 if TYPE_CHECKING:
     from framekeep.manager import DataManager
 
-_ETAG = re.compile(r'\s*(W/)?"([^"]*)"\s*(?:,|$)')
+_ETAG = re.compile(r'(W/)?"([^"]*)"')
 
 
 def etag(revision: Revision) -> str:
@@ -31,7 +31,7 @@ def expected(header: str | None) -> Revision | None:
     if header is None or header.strip() == "*":
         return None
     tags = _parsed(header)
-    if not tags:
+    if not tags or (len(tags) == 1 and not _ETAG.fullmatch(header.strip())):
         raise RequestError(
             400, "malformed_header", "If-Match holds an ETag as this service sends it, in quotes."
         )

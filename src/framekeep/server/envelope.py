@@ -16,6 +16,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from framekeep.server.log import log
 from framekeep.server.problems import RequestError, answer
 
+_FRAMES = re.compile(r"/api/v1/(?:sessions(?:/[^/]+(?:/data|/versions)?)?|temporary/[^/]+)")
+"""Where a frame may be sent, which streams to disk."""
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.\-]{1,64}", re.ASCII)
 
 _HEADERS = [
@@ -34,6 +37,12 @@ _PAGES = (
 
 JSON_LIMIT = 16 << 20
 """Bytes of a JSON body."""
+
+ADDRESS_LIMIT = 60 << 10
+"""Bytes of a path with its query: some thousand names of columns. From 64 KiB on it is no HTTP to uvicorn."""
+
+HEADERS_LIMIT = 32 << 10
+"""Bytes of all headers, as much as the usual proxies take."""
 
 
 class Envelope:
@@ -86,7 +95,9 @@ class Envelope:
             else None
         )
         try:
-            if body is None:
+            if (excess := _excess(scope)) is not None:
+                await answer(request_id, excess)(scope, receive, finish)
+            elif body is None:
                 await self.app(scope, receive, finish)
             else:
                 await self.app(scope, body.receive, body.send)
@@ -104,6 +115,23 @@ class Envelope:
                 status=status,
                 ms=round((time.perf_counter() - start) * 1000, 2),
             )
+
+
+def _excess(scope: Scope) -> RequestError | None:
+    """Return the error of an address or of headers that are too long; the server below takes any length."""
+    if len(scope.get("raw_path", b"")) + len(scope["query_string"]) > ADDRESS_LIMIT:
+        return RequestError(
+            414,
+            "address_too_long",
+            f"The address is longer than {ADDRESS_LIMIT >> 10} KiB. Ask for less at once.",
+        )
+    if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADERS_LIMIT:
+        return RequestError(
+            431,
+            "headers_too_large",
+            f"The headers have more than {HEADERS_LIMIT >> 10} KiB. Send fewer or shorter ones.",
+        )
+    return None
 
 
 class Body:
@@ -128,10 +156,17 @@ class Body:
         self._declared = int(length) if length.isdigit() else 0
 
     def _limit_of(self, envelope: Envelope, headers: dict[bytes, bytes]) -> tuple[int, str]:
-        path = self._scope["path"]
-        if path.startswith("/api/v1/upload") and path.count("/") == 3:
+        path, method = self._scope["path"], self._scope["method"]
+        kind = headers.get(b"content-type", b"").lower()
+        if path == "/api/v1/upload":
             return envelope.file_limit + (64 << 10), "MAX_UPLOAD_SIZE_MB"  # the form around the file
-        if headers.get(b"content-type", b"").lower().startswith(b"application/json"):
+        # Every other body is held in memory before anything looks at it, whatever its sender calls it.
+        if (
+            not kind
+            or kind.startswith(b"application/json")
+            or method == "PATCH"
+            or not _FRAMES.fullmatch(path)
+        ):
             return JSON_LIMIT, ""
         return envelope.frame_limit, "MAX_DATAFRAME_SIZE_MB"
 

@@ -119,7 +119,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-COMMON: Final = (400, 401, 404, 405, 406, 408, 409, 412, 413, 415, 422, 500, 503, 507)
+COMMON: Final = (400, 401, 404, 405, 406, 408, 409, 412, 413, 414, 415, 422, 431, 500, 503, 507)
 """What any endpoint under /api may answer."""
 
 
