@@ -16,7 +16,8 @@ import pytest
 
 from framekeep.errors import DamagedFileError, InvalidInputError
 from framekeep.importing import dataframes
-from framekeep.importing.spool import Mapping, Place, Spool, Stored
+from framekeep.importing.mapping import Mapping
+from framekeep.importing.spool import Place, Spool, Stored
 
 NOON = dt.datetime(2020, 2, 29, 12, 0, 0)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import stat
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -21,11 +23,11 @@ from framekeep.errors import (
     UnreadableFileError,
 )
 from framekeep.importing import ImportedFile, Importer, ImportOptions, Limits
-from framekeep.importing.model import ColumnReport, Parsed, Preview, Table, to_json
+from framekeep.importing.model import MIB, ColumnReport, Parsed, Preview, Table, to_json
 from framekeep.importing.refusals import said
 from framekeep.importing.spool import Place, Stored
 
-from .conftest import LIMITS, Orders
+from .conftest import LIMITS, Orders, until
 
 FOUND = {"format": "csv", "compression": None, "notes": []}
 
@@ -297,3 +299,51 @@ def test_what_a_reader_says_goes_and_comes_as_it_is() -> None:
     assert Parsed.from_json(json.loads(json.dumps(to_json(parsed)))) == parsed
     preview = Preview("s", None, 2, ("a", "b"), (("x", None),), suggested=True, hidden=True)
     assert Preview.from_json(json.loads(json.dumps(to_json(preview)))) == preview
+
+
+# --- tables that are lent -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", [3, 1_100_000])
+def test_a_table_that_is_lent_is_the_table(importer: Importer, orders: Orders, rows: int) -> None:
+    with importer.read(orders("texts", rows=rows), "n.csv") as file:
+        (table,) = file.tables
+        with table.lent() as typed:
+            pd.testing.assert_frame_equal(typed, table.frame)
+        with table.lent(text=True) as text:
+            pd.testing.assert_frame_equal(text, table.text)
+
+
+def test_a_table_without_text_is_lent_as_it_is(importer: Importer, orders: Orders) -> None:
+    with importer.read(orders("nothing"), "n.csv") as file, file.tables[0].lent(text=True) as frame:
+        assert frame["a"].tolist() == [0, 1, 2]
+
+
+def test_passing_over_a_table_that_is_lent_leaves_little_of_it_in_memory(
+    orders: Orders, tmp_path: Path
+) -> None:
+    with (
+        Importer(scratch=tmp_path, readers="framekeep.testing.readers") as importer,
+        importer.read(orders("texts", rows=4_000_000), "n.csv") as file,
+        file.tables[0].lent(text=True) as text,
+    ):
+        before = mapped_pages()
+        assert text["a"].str.len().sum() > 0  # looks at all of it
+        assert int(text.memory_usage(index=False).sum()) > 50 * MIB
+        until(lambda: mapped_pages() < before + 16 * MIB)
+
+
+def test_no_thread_and_no_descriptor_outlives_a_loan(importer: Importer, orders: Orders) -> None:
+    with importer.read(orders("texts", rows=1_100_000), "n.csv") as file:
+        before = len(os.listdir("/proc/self/fd")), threading.active_count()
+        for _ in range(3):
+            with file.tables[0].lent(text=True) as text:
+                assert len(text) == 1_100_000
+            del text
+        assert (len(os.listdir("/proc/self/fd")), threading.active_count()) == before
+
+
+def mapped_pages() -> int:
+    """Return how many bytes of mapped files this process has looked at."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssFile"))

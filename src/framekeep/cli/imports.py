@@ -157,13 +157,12 @@ def _store_table(
 ) -> str:
     from framekeep.importing import TYPES_FOUND
 
-    # One form of the table in memory at a time: each is made when it is asked for.
-    first: Any = table.text if table.has_text else table.frame
-    session = manager.create_session(first, filename, ttl_seconds=ttl)
-    del first
+    with table.lent(text=True) as text:
+        session = manager.create_session(text, filename, ttl_seconds=ttl)
     try:
         if table.has_text:
-            manager.commit_dataframe(session, table.frame, TYPES_FOUND)
+            with table.lent() as typed:
+                manager.commit_dataframe(session, typed, TYPES_FOUND)
         facts = {"format": file.format, "sheet": table.name, **file.metadata}
         manager.update_metadata(session, {"import": facts})
     except BaseException:

@@ -73,6 +73,7 @@ class LmdbEngine:
         self._store: lmdb_store.Store | None = lmdb_registry.acquire(
             self.directory, durable=durable, map_size=map_size
         )
+        self._staged: set[bytes] = set()  # keys that much was staged for and not yet committed
 
     # --- heads ----------------------------------------------------------------------------------
 
@@ -107,7 +108,10 @@ class LmdbEngine:
             StorageFullError: there is no room; nothing was stored.
         """
         key, store = records.space_key(space), self._opened()
-        store.run(lambda: self._commit(store, key, change), _size(change.blobs) + len(change.body or b""))
+        try:
+            store.run(lambda: self._commit(store, key, change), _size(change.blobs) + len(change.body or b""))
+        finally:
+            self._staged.discard(key)
 
     def _commit(self, store: lmdb_store.Store, key: bytes, change: Change) -> None:
         prefix = records.blob_prefix(key)
@@ -127,7 +131,7 @@ class LmdbEngine:
                 return
             blobs = change.blobs
             if change.keep is not None:
-                blobs = step.keep(prefix, change.keep, blobs, fresh=head is None)
+                blobs = step.keep(prefix, change.keep, blobs, large=head is None or key in self._staged)
             step.put_blobs(prefix, blobs)
             logged = 0 if head is None else head.logged
             for position, entry in enumerate(change.log, logged):
@@ -215,6 +219,7 @@ class LmdbEngine:
                     deadline = records.pack_time(now + STAGED_SECONDS)
                     step.txn.put(key, deadline, db=store.dbs[STAGED])
 
+        self._staged.add(key)
         for batch, size in _batches(blobs):
             store.run(lambda batch=batch: put(batch), size)  # type: ignore[misc]
 

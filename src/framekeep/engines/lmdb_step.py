@@ -71,19 +71,19 @@ class Step:
         cursor.putmulti(((prefix + digest, blob) for digest, blob in blobs.items()), overwrite=True)
 
     def keep(
-        self, prefix: bytes, keep: frozenset[Digest], blobs: Mapping[Digest, Buffer], *, fresh: bool
+        self, prefix: bytes, keep: frozenset[Digest], blobs: Mapping[Digest, Buffer], *, large: bool
     ) -> Mapping[Digest, Buffer]:
         """Delete the space's blobs that are not in ``keep``; return those of ``blobs`` that are.
 
         Args:
-            fresh: whether the space has no head yet.
+            large: whether it is a creation, or had so much to write that it was staged.
         """
         present: set[bytes] = set()
         doomed: list[bytes] = []
         cursor = self.txn.cursor(db=self.store.dbs[BLOBS])
-        # Only for a large creation: a session that is edited again and again is walked each time, and finding
-        # its pages anew would take longer than the rest of the commit.
-        resident = Resident(self.store.real_path) if fresh else None
+        # Not for small changes: a session that is edited again and again is walked each time, and finding its
+        # pages anew would take longer than the rest of the commit.
+        resident = Resident(self.store.real_path) if large else None
         if cursor.set_range(prefix):
             for name in cursor.iternext(values=False):
                 if resident is not None:

@@ -151,7 +151,7 @@ class Importer:
 
     def _imported(self, answer: Answer) -> ImportedFile:
         try:
-            return imported(answer.document, answer.spool, self.limits)
+            return imported(answer.document, answer.spool, self.limits, self._sandbox.scratch)
         except BaseException:
             answer.spool.close()
             raise

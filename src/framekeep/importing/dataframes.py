@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from framekeep.errors import DamagedFileError
-from framekeep.importing.spool import Mapping
+from framekeep.importing.mapping import Mapping
 
 _NULLABLE: dict[pa.DataType, Any] = {
     pa.int8(): pd.Int8Dtype(),
@@ -33,7 +33,7 @@ _TEXT = pd.StringDtype(na_value=np.nan)
 
 def frame(table: pa.Table, memory: Mapping) -> pd.DataFrame:
     """Return the DataFrame of a table in mapped memory."""
-    columns = {position: _column(column, memory) for position, column in enumerate(table.columns)}
+    columns = {position: _column(column, memory) for position, column in enumerate(_widened(table, memory))}
     made = pd.DataFrame(columns, index=pd.RangeIndex(table.num_rows), copy=False)
     made.columns = pd.Index(table.schema.names, dtype=_TEXT)
     return made
@@ -62,21 +62,30 @@ def as_written(table: pa.Table) -> pd.DataFrame | pa.Table:
     return made
 
 
+def _widened(table: pa.Table, memory: Mapping) -> list[pa.ChunkedArray]:
+    columns: list[pa.ChunkedArray] = table.columns
+    narrow = [position for position, column in enumerate(columns) if pa.types.is_string(column.type)]
+    for position, column in zip(narrow, memory.wide([columns[each] for each in narrow]), strict=True):
+        columns[position] = column
+    return columns
+
+
 def _column(column: pa.ChunkedArray, memory: Mapping) -> Any:
     kind = column.type
     missing = column.null_count
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if pa.types.is_large_string(kind):
         return pd.array(column, dtype=_TEXT)
     if pa.types.is_date(kind):
         return column.cast(pa.timestamp("s")).to_pandas().copy()  # Arrow's own memory is not to be changed
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         values = memory.values(column)
         if values is not None:
-            return _with_missing(values, column) if missing else values
+            return _with_missing(_writable(values), column) if missing else values
     if pa.types.is_timestamp(kind) or pa.types.is_duration(kind):
         values = memory.values(column)
         if values is not None:
             if missing:
+                values = _writable(values)
                 values[_nulls(column)] = "NaT"
             zone = getattr(kind, "tz", None)
             return values if zone is None else pd.Series(values).dt.tz_localize("UTC").dt.tz_convert(zone)
@@ -93,6 +102,10 @@ def _with_missing(values: np.ndarray[Any, Any], column: pa.ChunkedArray) -> Any:
         return _NULLABLE[column.type].construct_array_type()(values, nulls)
     values[nulls] = np.nan
     return values
+
+
+def _writable(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return values if values.flags.writeable else values.copy()
 
 
 def _nulls(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:

@@ -1,9 +1,14 @@
-"""What an import hands out: tables on the spool, all checked; or what is seen of a file before it is read."""
+"""What an import hands out: tables on the spool, all checked; or what is seen of a file before it is read.
+
+Nothing here may load pyarrow when it is imported: the zygote imports it too, before it has said how.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping as AbstractMapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
@@ -19,11 +24,16 @@ from framekeep.importing.model import (
     Preview,
     Table,
 )
-from framekeep.importing.spool import Mapping, Stored
+from framekeep.importing.spool import Stored
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+    from framekeep.importing.mapping import Mapping as Memory
+
+
+_LARGE = 1_000_000  # cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +68,14 @@ class ImportedTable:
         notes: what the user should know, one sentence each.
     """
 
-    def __init__(self, table: Table, spool: IO[bytes], *, own_types: bool) -> None:
+    def __init__(self, table: Table, spool: IO[bytes], scratch: Path, *, own_types: bool) -> None:
         self.name = table.name
         self.rows = table.typed.rows
         self.columns: tuple[ColumnReport, ...] = table.columns
         self.notes = table.notes
         self._table = table
         self._spool = spool
+        self._scratch = scratch
         self._own_types = own_types
 
     @property
@@ -76,11 +87,7 @@ class ImportedTable:
         Raises:
             DamagedFileError: pandas is said to have written the file, and cannot have.
         """
-        from framekeep.importing import dataframes
-
-        memory = Mapping(self._spool.fileno(), private=True)
-        table = memory.table(self._table.typed)
-        return dataframes.as_written(table) if self._own_types else dataframes.frame(table, memory)
+        return self._frame(self._table.typed, self._memory(private=True))
 
     @property
     def has_text(self) -> bool:
@@ -90,12 +97,46 @@ class ImportedTable:
     @property
     def text(self) -> pd.DataFrame | None:
         """The table as text, before its columns got types, made anew too; None if that is the same table."""
+        text = self._table.text
+        return None if text is None else self._frame(text, self._memory(private=True))
+
+    @contextmanager
+    def lent(self, *, text: bool = False) -> Iterator[pd.DataFrame | pa.Table]:
+        """Lend the table for one pass over it, such as storing it, at the cost of a few columns of memory.
+
+        It is read-only, and not to be used after the block.
+
+        Args:
+            text: the table as text, if it has one.
+
+        Raises:
+            DamagedFileError: as of ``frame``.
+        """
+        from framekeep.importing import mapping
+
+        memory = self._memory(private=False)
+        stored = (self._table.text if text else None) or self._table.typed
+        if stored.rows * len(stored.columns) < _LARGE:
+            yield self._frame(stored, memory)
+            return
+        try:
+            with memory.shedding():
+                yield self._frame(stored, memory)
+        finally:
+            del memory
+            mapping.give_back()
+
+    def _memory(self, *, private: bool) -> Memory:
+        from framekeep.importing.mapping import Mapping as Memory
+
+        return Memory(self._spool.fileno(), private=private, scratch=self._scratch)
+
+    def _frame(self, stored: Stored, memory: Memory) -> Any:
         from framekeep.importing import dataframes
 
-        if self._table.text is None:
-            return None
-        memory = Mapping(self._spool.fileno(), private=True)
-        return dataframes.frame(memory.table(self._table.text), memory)
+        table = memory.table(stored)
+        as_read = stored is self._table.typed and self._own_types
+        return dataframes.as_written(table) if as_read else dataframes.frame(table, memory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +158,7 @@ class ImportedFile:
     encoding: str | None
     delimiter: str | None
     compression: str | None
-    metadata: AbstractMapping[str, Any]
+    metadata: Mapping[str, Any]
     notes: tuple[str, ...]
     _spool: IO[bytes] = field(repr=False)
 
@@ -134,7 +175,7 @@ class ImportedFile:
         self._spool.close()
 
 
-def inspected(document: AbstractMapping[str, Any]) -> Inspection:
+def inspected(document: Mapping[str, Any]) -> Inspection:
     """Return the inspection that a child answers with.
 
     Raises:
@@ -153,7 +194,7 @@ def inspected(document: AbstractMapping[str, Any]) -> Inspection:
         raise refusals.nonsense() from error
 
 
-def imported(document: AbstractMapping[str, Any], spool: IO[bytes], limits: Limits) -> ImportedFile:
+def imported(document: Mapping[str, Any], spool: IO[bytes], limits: Limits, scratch: Path) -> ImportedFile:
     """Return the file that a child answers with, once every table was looked through.
 
     Raises:
@@ -176,7 +217,7 @@ def imported(document: AbstractMapping[str, Any], spool: IO[bytes], limits: Limi
         own_types = _format(parsed.format) in COLUMNAR_FORMATS
         return ImportedFile(
             parsed.format,
-            tuple(ImportedTable(table, spool, own_types=own_types) for table in parsed.tables),
+            tuple(ImportedTable(table, spool, scratch, own_types=own_types) for table in parsed.tables),
             parsed.encoding,
             parsed.delimiter,
             compression,
@@ -206,7 +247,9 @@ def _check(table: Table, spool: IO[bytes], limits: Limits) -> None:
 def _names(stored: Stored, spool: IO[bytes]) -> list[str]:
     import pyarrow as pa
 
-    table = Mapping(spool.fileno()).table(stored)
+    from framekeep.importing.mapping import Mapping as Memory
+
+    table = Memory(spool.fileno()).table(stored)
     try:
         table.validate(full=True)
     except (pa.ArrowException, ValueError) as error:

@@ -70,7 +70,7 @@ class Sandbox:
 
     def __init__(self, *, limits: Limits, scratch: Path | None, jobs: int, readers: str) -> None:
         self.limits = limits
-        self._scratch = Path(tempfile.gettempdir()) if scratch is None else scratch
+        self.scratch = Path(tempfile.gettempdir()) if scratch is None else scratch
         self._readers = readers
         self._free = threading.Semaphore(jobs)
         self._lock = threading.Lock()
@@ -139,7 +139,7 @@ class Sandbox:
                 self._zygote.forget()  # it is the process's that this one was forked from
                 self._zygote = None
             if self._zygote is None:
-                self._zygote = _Zygote(self._scratch, self._readers)
+                self._zygote = _Zygote(self.scratch, self._readers)
             return self._zygote
 
     def _bury(self, zygote: _Zygote) -> str:

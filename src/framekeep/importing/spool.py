@@ -13,13 +13,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from framekeep.errors import InvalidInputError
 from framekeep.importing.model import Checked
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
 
 _ALIGNMENT = 64  # what Arrow's kernels like best
@@ -163,77 +162,6 @@ class Spool:
 
     def open(self, stored: Stored) -> pa.Table:
         """Return a table over the mapped file: its pages are read, and dropped, as the system likes."""
+        from framekeep.importing.mapping import Mapping
+
         return Mapping(self._file.fileno()).table(stored)
-
-
-class Mapping:
-    """A spool in memory; it lives as long as a table or an array over it.
-
-    Args:
-        descriptor: of the file, which is not written to from now on.
-        private: the process may write to the memory: to its own copy of a page, never to the file.
-    """
-
-    def __init__(self, descriptor: int, *, private: bool = False) -> None:
-        import mmap
-
-        import pyarrow as pa
-
-        if os.fstat(descriptor).st_size == 0:
-            raise InvalidInputError("a spool is empty.")
-        self._memory = mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY if private else mmap.ACCESS_READ)
-        self._buffer = pa.py_buffer(self._memory)
-
-    def table(self, stored: Stored) -> pa.Table:
-        """Return a table, of whose columns nothing is copied.
-
-        Raises:
-            InvalidInputError: it is not there, or not of the shape that it is said to have.
-        """
-        import pyarrow as pa
-
-        segments: dict[tuple[int, int], pa.Table] = {}
-        columns = []
-        fields = []
-        for place in stored.columns:
-            key = (place.offset, place.length)
-            if key not in segments:
-                segments[key] = self._segment(place)
-            table = segments[key]
-            if place.position >= table.num_columns or table.num_rows != stored.rows:
-                raise InvalidInputError("a stored table has another shape than it is said to have.")
-            columns.append(table.column(place.position))
-            fields.append(table.schema.field(place.position))
-        first = segments[stored.columns[0].offset, stored.columns[0].length]
-        return pa.Table.from_arrays(columns, schema=pa.schema(fields, metadata=first.schema.metadata))
-
-    def values(self, column: pa.ChunkedArray) -> np.ndarray[Any, Any] | None:
-        """Return a column of numbers or instants (in UTC) as an array over this memory.
-
-        What it has where values are missing is anything. None if the column is not one piece of it.
-        """
-        import numpy as np
-        import pyarrow as pa
-
-        kind = column.type
-        dtype = np.dtype(f"M8[{kind.unit}]" if pa.types.is_timestamp(kind) else kind.to_pandas_dtype())
-        if len(column) == 0:
-            return np.empty(0, dtype)
-        pieces = [chunk for chunk in column.chunks if len(chunk)]
-        if len(pieces) != 1:
-            return None
-        values = pieces[0].buffers()[1]
-        offset = values.address - self._buffer.address + pieces[0].offset * dtype.itemsize
-        if offset < 0 or offset + len(column) * dtype.itemsize > self._buffer.size:
-            return None  # unpacked, or filled in: it is elsewhere
-        return np.frombuffer(self._memory, dtype, len(column), offset)
-
-    def _segment(self, place: Place) -> pa.Table:
-        import pyarrow as pa
-
-        if place.offset + place.length > self._buffer.size:
-            raise InvalidInputError("a stored table is not all in its file.")
-        try:
-            return pa.ipc.open_stream(self._buffer.slice(place.offset, place.length)).read_all()
-        except (pa.ArrowException, ValueError, OSError) as error:
-            raise InvalidInputError("a stored table is not Arrow data.") from error

@@ -18,16 +18,13 @@ import numpy as np
 import pandas as pd
 
 from framekeep.errors import InvalidInputError, TempStorageNotFoundError
-from framekeep.importing import ImportedFile, ImportedTable, ImportOptions, Inspection
+from framekeep.importing import TYPES_FOUND, ImportedFile, ImportedTable, ImportOptions, Inspection
 from framekeep.server.answers import ImportedSession, ImportedSheets, ImportedWorkbook, SheetPreview
 
 if TYPE_CHECKING:
     from framekeep.server.access import Owner
     from framekeep.server.progress import Progress
     from framekeep.server.service import Service
-
-TYPED = "Found the types of the columns"
-"""What the version before the typing says came next."""
 
 _FILE, _FACTS = "file", "facts"  # the two "sheets" of a waiting workbook
 
@@ -170,13 +167,12 @@ def _keep_table(
     session_id = owner.stored(service.new_id())
     seconds = service.settings.redis_session_ttl_seconds if ttl is None else ttl
     version: int | None = None
-    # One form of the table in memory at a time: each is made when it is asked for.
-    first: Any = table.text if table.has_text else table.frame
-    manager.backend.create_session(session_id, first, filename, seconds)
-    del first
+    with table.lent(text=True) as first:
+        manager.backend.create_session(session_id, first, filename, seconds)
     try:
         if table.has_text:
-            version = manager.commit_dataframe(session_id, table.frame, TYPED)
+            with table.lent() as typed:
+                version = manager.commit_dataframe(session_id, typed, TYPES_FOUND)
         facts = {"format": found.format, "sheet": table.name, **found.metadata}
         manager.update_metadata(session_id, {"import": facts})
     except BaseException:

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from framekeep.errors import DamagedFileError
@@ -55,6 +56,8 @@ def preview(path: Path, options: ImportOptions, limits: Limits, progress: Progre
 def read(path: Path, options: ImportOptions, limits: Limits, progress: Progress, spool: Spool) -> Parsed:
     """Do what the file says, then return a table of one column."""
     order = json.loads(path.read_bytes())
+    if order["do"] == "texts":
+        return _texts(order["rows"], spool)
     if order["do"] == "type":
         text = spool.keep(pa.table({"a": ["01", "2", "3"]}))
         return parsed(spool.keep(pa.table({"a": [1, 2, 3]})), text)
@@ -67,6 +70,17 @@ def read(path: Path, options: ImportOptions, limits: Limits, progress: Progress,
 def parsed(typed: Stored, text: Stored | None = None) -> Parsed:
     """Return what a reader says of one table with the column ``a``."""
     return Parsed("csv", (Table("", (ColumnReport("a", "integer", "told so"),), typed, text),))
+
+
+def _texts(rows: int, spool: Spool) -> Parsed:
+    """Return a table of numbers whose text is in pieces, one of them empty."""
+    numbers = pa.array(np.arange(rows))
+    cells = numbers.cast(pa.string())
+    half = rows // 2
+    with spool.segment(pa.schema([("a", pa.string())])) as segment:
+        for start, stop in ((0, 1), (1, 1), (1, half), (half, rows)):
+            segment.write(pa.record_batch({"a": cells[start:stop]}))
+    return parsed(spool.keep_column("a", numbers), segment.stored)
 
 
 def _nothing(order: Any, progress: Progress, spool: Spool) -> None:
