@@ -195,14 +195,19 @@ def _numpy_time(value: Any) -> Json:
     return str(value)
 
 
-def interval(left: Json, right: Json, closed: str) -> str:
-    """Return an interval in mathematical notation."""
+def interval(left: Any, right: Any, closed: str) -> str:
+    """Return an interval in mathematical notation; its ends are cells, or JSON values already."""
     ends = _ENDS[closed]
-    return f"{ends[0]}{json_text(left)}, {json_text(right)}{ends[1]}"
+    return f"{ends[0]}{_end(left)}, {_end(right)}{ends[1]}"
+
+
+def _end(value: Any) -> str:
+    # An open end is infinite, for which JSON has no word.
+    return repr(float(value)) if isinstance(value, float | np.floating) else json_text(json_cell(value))
 
 
 def _interval(value: Any) -> str:
-    return interval(json_cell(value.left), json_cell(value.right), value.closed)
+    return interval(value.left, value.right, value.closed)
 
 
 def _range(value: Any) -> str:
@@ -211,11 +216,23 @@ def _range(value: Any) -> str:
 
 def json_text(value: Json) -> str:
     """Return a JSON value as one text: a text is its own, the rest is JSON."""
-    if isinstance(value, str):
+    return strict_text(clean(value)) or "null"
+
+
+def strict_text(value: Json) -> str | None:
+    """Return a JSON value as one text, None for None.
+
+    Raises:
+        UnicodeError: it holds a lone surrogate, but not as a text by itself: that is returned as it is.
+    """
+    if value is None or isinstance(value, str):
         return value
     if isinstance(value, dt.datetime):
         return value.isoformat()
-    return orjson.dumps(clean(value)).decode()
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError as error:
+        raise UnicodeError("a lone surrogate is no Unicode") from error
 
 
 _SIMPLE: Final[dict[type, Callable[[Any], Json]]] = {

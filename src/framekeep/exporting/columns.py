@@ -82,14 +82,19 @@ def _floats(array: np.ndarray[Any, Any]) -> list[Json]:
 def _datetimes(array: Any) -> list[Json]:
     if getattr(array.dtype, "tz", None) is None:
         return instants(array._ndarray)
+    return zoned_instants(array._ndarray, wall_clock(array))
+
+
+def wall_clock(array: Any) -> np.ndarray[Any, Any]:
+    """Return the instants of a DatetimeArray with a zone as the clocks there show them."""
     try:
-        local = array.tz_localize(None)._ndarray
+        return array.tz_localize(None)._ndarray  # type: ignore[no-any-return]
     except (ValueError, OverflowError, NotImplementedError):
         # Somewhere the clocks would show what the type cannot hold, or the zone does not know; there, UTC.
         local = array._ndarray.copy()
         known = near(local)
         local[known] = array[known].tz_localize(None)._ndarray
-    return zoned_instants(array._ndarray, local)
+        return local  # type: ignore[no-any-return]
 
 
 def _masked(array: Any) -> list[Json]:
@@ -185,16 +190,21 @@ def _numpy_of(
 def _arrow_instants(data: pa.ChunkedArray, kind: Any) -> list[Json]:
     if kind.tz is None:
         return _numpy_of(data, f"M8[{kind.unit}]", instants)
-    try:
-        local = pc.local_timestamp(data)
-    except pa.ArrowInvalid:  # a zone that only its name is known of
-        local = data
+    local = arrow_wall_clock(data)
 
     def make(array: np.ndarray[Any, Any]) -> list[Json]:
         shown = pc.fill_null(local.cast(pa.int64()), NAT).to_numpy().view(array.dtype)
         return zoned_instants(array, shown)
 
     return _numpy_of(data, f"M8[{kind.unit}]", make)
+
+
+def arrow_wall_clock(data: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return Arrow instants as the clocks of their zone show them; in UTC when only its name is known."""
+    try:
+        return pc.local_timestamp(data)
+    except pa.ArrowInvalid:
+        return data
 
 
 _KINDS: Final[tuple[tuple[Any, Callable[[Any], list[Json]]], ...]] = (

@@ -1,43 +1,71 @@
-"""CSV and TSV, a batch at a time."""
+"""CSV and TSV, a batch of rows at a time.
+
+Texts are quoted and a missing value is a cell that is empty and not quoted, so the two are told apart.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from framekeep.exporting.cells import json_text
-from framekeep.exporting.columns import json_column
-from framekeep.exporting.options import ExportOptions
 from framekeep.exporting.sink import Sink
+from framekeep.exporting.texts import Texts, texts_of
 from framekeep.exporting.window import Window
 
+BATCH_BYTES: Final = 4 << 20
+"""Bytes of text that wait in memory at once."""
+_MAX_ROWS: Final = 65_536
 
-def delimited(window: Window, delimiter: str, options: ExportOptions, step: int) -> Iterator[bytes]:
-    """Return the pieces of a CSV file."""
-    names, arrays = window.columns()
-    return _pieces(names, arrays, window.rows, delimiter, step)
+_FORMULA: Final = r"^[=+\-@\t\r\n\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}]"
+"""Spreadsheets run a cell that starts like this; some know the wide forms, too."""
+_NUMBER: Final = r"^[+-]?[0-9]+([.,][0-9]+)*([eE][+-]?[0-9]+)?$"
 
 
-def _pieces(
-    names: Sequence[str], arrays: Sequence[Any], rows: int, delimiter: str, step: int
-) -> Iterator[bytes]:
+def delimited(window: Window, delimiter: str, *, neutralize_formulas: bool = False) -> Iterator[bytes]:
+    """Return the pieces of a CSV file in UTF-8.
+
+    Args:
+        window: what to write.
+        delimiter: one character.
+        neutralize_formulas: put an apostrophe before texts and headers that a spreadsheet would run. Numbers
+            stay as they are.
+
+    Raises:
+        UnsupportedTypeError: a text is no Unicode; names its column.
+    """
+    change = neutral if neutralize_formulas else _unchanged
+    names, arrays = window.columns(unicode=True)
+    header = change(pa.array(names, pa.large_string()))
+    columns = [texts_of(array, f"column {name!r}", change) for name, array in zip(names, arrays, strict=True)]
+    return _pieces(header.to_pylist(), columns, window.rows, delimiter)
+
+
+def _pieces(names: Sequence[str], columns: Sequence[Texts], rows: int, delimiter: str) -> Iterator[bytes]:
+    if not columns:
+        yield b"\n" * (rows + 1)
+        return
+    row_bytes = 1 + sum(column.row_bytes for column in columns)
+    step = max(1, min(_MAX_ROWS, int(BATCH_BYTES / row_bytes)))
+    sink = Sink()
     for start in range(0, max(rows, 1), step):
-        sink = Sink()
-        columns = [_column(array[start : start + step]) for array in arrays]
-        table = pa.Table.from_arrays(columns, names=list(names))
+        parts = [column.part(start, min(start + step, rows)) for column in columns]
+        table = pa.Table.from_arrays(parts, names=list(names))
         csv.write_csv(table, sink, csv.WriteOptions(delimiter=delimiter, include_header=start == 0))
         yield from sink.take()
 
 
-def _column(array: Any) -> pa.Array:
-    dtype = getattr(array, "dtype", None)
-    if getattr(dtype, "kind", "O") in "iub" and not hasattr(array, "_pa_array"):
-        return pa.array(array, from_pandas=True)
-    if dtype in ("float64", "float32"):
-        made = pa.array(array, from_pandas=True)
-        return pc.if_else(pc.is_nan(made), pa.scalar(None, made.type), made)
-    return pa.array([None if c is None else json_text(c) for c in json_column(array)], pa.large_string())
+def neutral(texts: pa.Array) -> pa.Array:
+    """Return texts with an apostrophe before those that a spreadsheet would run as a formula."""
+    if not (pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type)):
+        return texts
+    mark, nothing = pa.scalar("'", texts.type), pa.scalar("", texts.type)
+    runs = pc.and_not(pc.match_substring_regex(texts, _FORMULA), pc.match_substring_regex(texts, _NUMBER))
+    return pc.if_else(runs, pc.binary_join_element_wise(mark, texts, nothing), texts)
+
+
+def _unchanged(texts: pa.Array) -> pa.Array:
+    return texts

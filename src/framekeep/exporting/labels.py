@@ -13,16 +13,11 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def label_text(label: Hashable) -> str:
-    """Return the text form of a label: a text is its own, of anything else it is ``str``.
-
-    Lone surrogates, which are no Unicode, become U+FFFD.
-    """
-    if not isinstance(label, str):
-        try:
-            label = str(label)
-        except Exception:  # an int of more digits than Python prints, or a label's own __str__
-            label = hex(label) if isinstance(label, int) else f"<{type(label).__name__}>"
-    return label if label.isascii() else _SURROGATE.sub("\ufffd", label)
+    """Return the text form of a label: a text is its own, of anything else it is ``str``."""
+    try:
+        return str(label)
+    except Exception:  # an int of more digits than Python prints, or a label's own __str__
+        return hex(label) if isinstance(label, int) else f"<{type(label).__name__}>"
 
 
 def clean(value: Any) -> Any:
@@ -30,7 +25,9 @@ def clean(value: Any) -> Any:
     if isinstance(value, str):
         return value if value.isascii() else _SURROGATE.sub("\ufffd", value)
     if isinstance(value, dict):
-        return {clean(key): clean(part) for key, part in value.items()}
+        pairs = [(clean(key), clean(part)) for key, part in value.items()]
+        made = dict(pairs)
+        return made if len(made) == len(pairs) else [list(pair) for pair in pairs]
     if isinstance(value, list | tuple):
         return [clean(part) for part in value]
     return value
@@ -62,8 +59,8 @@ def resolve_columns(labels: Sequence[Hashable], names: Iterable[Hashable]) -> li
             if not texts:
                 texts = defaultdict(list)
                 for key, [first, *_] in places.items():
-                    texts[label_text(labels[first])].append(key)
-            keys = texts.get(label_text(name), [])
+                    texts[clean(label_text(labels[first]))].append(key)
+            keys = texts.get(clean(label_text(name)), [])
             if not keys:
                 raise UnknownColumnError(
                     f"The frame has no column {_shown(name)}; ask for its columns first."
@@ -83,5 +80,5 @@ def _key(label: Hashable) -> Hashable:
 
 
 def _shown(name: object) -> str:
-    text = label_text(name)
+    text = clean(label_text(name))
     return repr(text if len(text) <= 80 else f"{text[:77]}...")

@@ -45,7 +45,7 @@ def instants(array: np.ndarray[Any, Any]) -> list[Any]:
     Either way JSON has them as ``datetime.isoformat`` writes them: a fraction of the second has 6 digits, or
     9 if nanoseconds are there; none if it is zero.
     """
-    ticks, per = _ticks(array)
+    ticks, per = ticks_of(array)
     exact = per == 10**6
     if per > 10**6:
         exact = not (ticks % 1000)[ticks != NAT].any()
@@ -60,7 +60,7 @@ def instants(array: np.ndarray[Any, Any]) -> list[Any]:
 
 def instant_texts(array: np.ndarray[Any, Any]) -> list[Any]:
     """Return datetime64 values (s, ms, us or ns) as ISO 8601, None for NaT."""
-    ticks, per = _ticks(array)
+    ticks, per = ticks_of(array)
     cells: list[Any] = np.datetime_as_string((ticks // per).view("M8[s]")).tolist()
     rest = ticks % per
     places = np.flatnonzero(rest)
@@ -74,46 +74,56 @@ def instant_texts(array: np.ndarray[Any, Any]) -> list[Any]:
 
 
 def zoned_instants(array: np.ndarray[Any, Any], local: np.ndarray[Any, Any]) -> list[Any]:
-    """Return instants as ``instants`` does, with their offset from UTC.
+    """Return instants as ``instants`` does, with their offset from UTC (see ``with_offsets``)."""
+    local, offsets = with_offsets(array, local)
+    zones = {offset: dt.timezone(dt.timedelta(seconds=offset)) for offset in np.unique(offsets).tolist()}
+    return [
+        cell and (cell + offset_text(offset) if type(cell) is str else cell.replace(tzinfo=zones[offset]))
+        for cell, offset in zip(instants(local), offsets.tolist(), strict=True)
+    ]
+
+
+def with_offsets(
+    array: np.ndarray[Any, Any], local: np.ndarray[Any, Any]
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return what clocks show at instants, and their offsets from UTC in seconds.
+
+    ISO 8601 has no seconds in an offset, so few clients parse them: such instants are given in UTC.
 
     Args:
         array: datetime64 in UTC.
         local: the same instants as the clocks of their zone show them.
     """
-    ticks, per = _ticks(array)
-    offsets = (_ticks(local)[0] - ticks) // per
-    # ISO 8601 has no seconds in an offset, so few clients parse them: such instants are given in UTC.
+    ticks, per = ticks_of(array)
+    offsets = (ticks_of(local)[0] - ticks) // per
     odd = offsets % 60 != 0
     if odd.any():
-        local, offsets = np.where(odd, array, local), np.where(odd, 0, offsets)
-    zones = {offset: dt.timezone(dt.timedelta(seconds=offset)) for offset in np.unique(offsets).tolist()}
-    return [
-        cell and (cell + _offset(offset) if type(cell) is str else cell.replace(tzinfo=zones[offset]))
-        for cell, offset in zip(instants(local), offsets.tolist(), strict=True)
-    ]
+        return np.where(odd, array, local), np.where(odd, 0, offsets)
+    return local, offsets
 
 
 def near(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return which datetime64 values are some days within the years 1 to 9999 and the range of their type."""
-    ticks, per = _ticks(array)
+    ticks, per = ticks_of(array)
     low, high = max(_FIRST * per, -(2**63)), min(_LAST * per, 2**63 - 1)
     margin = 2 * _DAY * per
     return (ticks >= low + margin) & (ticks <= high - margin)
 
 
-def _offset(seconds: int) -> str:
+def offset_text(seconds: int) -> str:
+    """Return an offset from UTC as ISO 8601."""
     hours, minutes = divmod(abs(seconds) // 60, 60)
     return f"{'-' if seconds < 0 else '+'}{hours:02d}:{minutes:02d}"
 
 
 def durations(array: np.ndarray[Any, Any]) -> list[Any]:
     """Return timedelta64 values (s, ms, us or ns) as ``duration`` does."""
-    ticks, per = _ticks(array)
+    ticks, per = ticks_of(array)
     scale = 10**9 // per
     return _with_missing([duration(tick * scale) for tick in ticks.tolist()], ticks)
 
 
-def _ticks(array: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], int]:
+def ticks_of(array: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], int]:
     """Return the numbers of datetime64 or timedelta64 values, and how many of them are a second."""
     per = PER_SECOND[np.datetime_data(array.dtype)[0]]
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")).view("i8"), per

@@ -10,7 +10,8 @@ from typing import Any
 import orjson
 import pandas as pd
 
-from framekeep.exporting.labels import label_text
+from framekeep.errors import UnsupportedTypeError
+from framekeep.exporting.labels import clean, label_text
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Heading:
     def json(self) -> bytes:
         """Names and dtypes as a JSON list."""
         described = zip(self.names, self.dtypes, strict=True)
-        return orjson.dumps([{"name": name, "dtype": dtype} for name, dtype in described])
+        return orjson.dumps([{"name": clean(name), "dtype": clean(dtype)} for name, dtype in described])
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +70,32 @@ class Window:
             return False
         return not len(index) or index.start == self.offset
 
-    def columns(self) -> tuple[list[str], list[Any]]:
-        """Return names and arrays of the columns and, unless rows are only numbered, of the index."""
+    def columns(self, *, unicode: bool = False) -> tuple[list[str], list[Any]]:
+        """Return names and arrays of the columns and, unless rows are only numbered, of the index.
+
+        Raises:
+            UnsupportedTypeError: ``unicode`` is asked for, and a name is none.
+        """
         names, arrays = list(self.heading.names), list(self.arrays)
         if not self.numbered:
             for i in range(self.index.nlevels):
                 level = self.index.get_level_values(i)
                 names.append(f"__index_level_{i}__" if level.name is None else label_text(level.name))
                 arrays.append(plain_array(level))
+        if unicode:
+            _check_unicode(names)
         return names, arrays
+
+
+def _check_unicode(names: Sequence[str]) -> None:
+    for i, name in enumerate(names):
+        if clean(name) != name:
+            raise UnsupportedTypeError(
+                f"The name of column {clean(name)!r} (number {i + 1}) is no Unicode, which a file cannot "
+                "hold: rename it, or export as JSON.",
+                where=f"column {i + 1}",
+                type_name="str",
+            )
 
 
 def plain_array(index: pd.Index) -> Any:

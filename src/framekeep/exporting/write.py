@@ -40,7 +40,8 @@ def pieces(
     if format.name == "jsonl":
         return lines(window, step)
     if format.name in ("csv", "tsv"):
-        return delimited(window, "\t" if format.name == "tsv" else ",", options, step)
+        delimiter = "\t" if format.name == "tsv" else ","
+        return delimited(window, delimiter, neutralize_formulas=options.neutralize_formulas)
     if format.name == "xlsx":
         from framekeep.exporting.excel import workbook
 
