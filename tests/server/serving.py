@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -197,6 +197,10 @@ class Endpoint:
 
     def post(self, path: str = "", **options: Any) -> httpx2.Response:
         return self("POST", path, **options)
+
+    def stream(self, path: str, **options: Any) -> AbstractContextManager[httpx2.Response]:
+        """GET, and read what comes piece by piece."""
+        return self._http.stream("GET", self.path + path, **options)
 
     def etag(self) -> str:
         """The state of the data."""

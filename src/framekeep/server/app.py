@@ -111,7 +111,9 @@ def create_app(
         replies=lambda: app.state.service.manager.replies,
         threads=lambda: app.state.service.threads,
     )
-    if chosen.cors_origins:
+    frame_limit = chosen.max_frame_bytes + chosen.max_frame_bytes // 8
+    app.add_middleware(Envelope, file_limit=chosen.max_upload_size_mb * _MIB, frame_limit=frame_limit)
+    if chosen.cors_origins:  # outermost, or a page could not read what is refused below
         app.add_middleware(
             CORSMiddleware,
             allow_origins=chosen.cors_origins,
@@ -121,8 +123,6 @@ def create_app(
             expose_headers=["ETag", "Location", "X-Request-ID", "Content-Disposition", "Retry-After"],
             max_age=600,
         )  # fmt: skip
-    frame_limit = chosen.max_frame_bytes + chosen.max_frame_bytes // 8
-    app.add_middleware(Envelope, file_limit=chosen.max_upload_size_mb * _MIB, frame_limit=frame_limit)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     return app
 
