@@ -21,7 +21,7 @@ from pandas._libs import sparse
 from framekeep.errors import SessionDamagedError, UnsupportedTypeError
 from framekeep.frames import axes, layouts, values
 from framekeep.frames.borrow import arrow_of, borrowed, mark, origin
-from framekeep.frames.foreign import Allowance, check_zone, checked_array
+from framekeep.frames.foreign import Allowance, check_places, check_zone, checked_array
 from framekeep.frames.layouts import Filling, filling
 from framekeep.frames.node import Node, Ref, Track
 from framekeep.frames.writing import ChunkWriter
@@ -356,6 +356,10 @@ def _build_sparse(node: Node, load: Loader, start: int, stop: int) -> Build:
     def made() -> Any:
         stored = inner()
         found = [np.array(place(), dtype=np.int32) for place in places]
+        if load.foreign is not None:
+            check_places(
+                node.rows, len(stored), found[0], found[1] if len(found) > 1 else np.ones_like(found[0])
+            )
         index = (_IntIndex if node.params["kind"] == "integer" else _BlockIndex)(node.rows, *found)
         dtype = pd.SparseDtype(stored.dtype, fill)
         array = _SparseArray._simple_new(stored, index, dtype)

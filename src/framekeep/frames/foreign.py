@@ -116,6 +116,23 @@ def _unfold(top: tuple[Any, ...], sizes: dict[int, int]) -> None:
             damaged("a tuple is nested too deep")
 
 
+def check_places(rows: int, stored: int, starts: np.ndarray[Any, Any], lengths: np.ndarray[Any, Any]) -> None:
+    """Refuse places of a sparse column that are none of its rows: pandas checks them in 32 bits, too late.
+
+    Args:
+        rows: of the column.
+        stored: how many values it stores.
+        starts, lengths: of each block of stored values.
+    """
+    starts, lengths = starts.astype(np.int64), lengths.astype(np.int64)
+    if len(starts) != len(lengths) or int(lengths.sum()) != stored:
+        damaged("a sparse column has other places than values")
+    ends = starts + lengths
+    overlap = bool((starts[1:] < ends[:-1]).any())
+    if len(starts) and (int(starts[0]) < 0 or int(ends[-1]) > rows or int(lengths.min()) < 0 or overlap):
+        damaged("a sparse column has places that are none of its rows")
+
+
 # --- what is made of them -----------------------------------------------------------------------------
 
 
@@ -172,21 +189,6 @@ def _check_interval(array: Any) -> None:
         damaged("the ends of intervals are of two types")
 
 
-def _check_sparse(array: Any) -> None:
-    rows, stored, index = len(array), array.sp_values, array.sp_index
-    if hasattr(index, "indices"):
-        starts, lengths = index.indices.astype(np.int64), np.ones(len(index.indices), np.int64)
-    else:
-        starts, lengths = index.blocs.astype(np.int64), index.blengths.astype(np.int64)
-    if len(starts) != len(lengths) or int(lengths.sum()) != len(stored) or index.npoints != len(stored):
-        damaged("a sparse column has other places than values")
-    # pandas checks this too, in 32 bits that overflow.
-    ends = starts + lengths
-    overlap = bool((starts[1:] < ends[:-1]).any())
-    if len(starts) and (int(starts[0]) < 0 or int(ends[-1]) > rows or int(lengths.min()) < 0 or overlap):
-        damaged("a sparse column has places that are none of its rows")
-
-
 def _check_string(array: Any) -> None:
     cells = getattr(array, "_ndarray", None)
     if cells is None:
@@ -199,7 +201,6 @@ def _check_string(array: Any) -> None:
 _ARRAY_CHECKS: Final[dict[str, Callable[[Any], None]]] = {
     "categorical": _check_categorical,
     "interval": _check_interval,
-    "sparse": _check_sparse,
     "string": _check_string,
 }
 

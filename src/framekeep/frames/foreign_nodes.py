@@ -6,6 +6,7 @@ and what they will take is counted. Knows manifests; what the filled arrays must
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 import numpy as np
@@ -21,6 +22,9 @@ from framekeep.names import Digest
 
 _DEPTH: Final = 16
 """How deep parts hold parts: a level of an index of categories of intervals of times is five."""
+
+_ROWS_FREE: Final = 1 << 24
+"""Rows that need no bytes (a range, Arrow's nulls): they cost nothing here, but whoever walks over them."""
 
 _PLAIN: Final = frozenset(("numpy", "object", "sparse", "masked", "string", "arrow"))
 _ARRAYS: Final = _PLAIN | {"datetime", "timedelta", "period", "categorical", "interval"}
@@ -62,8 +66,8 @@ def checked_nodes(parsed: Parsed, allowance: Allowance) -> dict[Digest, Ref]:
 
 
 def check_node(node: Node, allowance: Allowance, *, axis: bool) -> None:
-    """Refuse one node that cannot be believed; raises as ``checked_nodes`` does."""
-    check = _Check(allowance)
+    """Refuse one node of an object in a cell that cannot be believed; raises as ``checked_nodes`` does."""
+    check = _Check(allowance, allowance.take_objects)  # the cell's bytes are counted as data already
     (check.axis if axis else check.array)(node)
 
 
@@ -89,9 +93,9 @@ def _encoded(value: Any) -> None:
 class _Check:
     """One walk over nodes; each kind has a method of its name."""
 
-    def __init__(self, allowance: Allowance) -> None:
+    def __init__(self, allowance: Allowance, take: Callable[[int], None] | None = None) -> None:
         self.refs: dict[Digest, Ref] = {}
-        self._allowance = allowance
+        self._allowance, self._take = allowance, take or allowance.take
         self._depth = 0
 
     def array(self, node: Node, kinds: frozenset[str] = _ARRAYS, rows: int | None = None) -> None:
@@ -109,7 +113,7 @@ class _Check:
         _number(node.nbytes)
         _expect(rows is None or node.rows == rows, "a part has another length than the whole")
         limit = self._allowance.limit
-        if _number(node.rows) > (limit or node.rows):  # rows of nothing cost nothing here, but later
+        if limit is not None and _number(node.rows) > max(limit, _ROWS_FREE):
             self._allowance.refuse()
         getattr(self, f"_{node.kind}")(node)
         self._depth -= 1
@@ -260,9 +264,9 @@ class _Check:
             _expect(track.dtype in TEXT_TYPES, "texts are of another type")
             wide = TEXT_TYPES[track.dtype][1].itemsize
             _expect(wide > 4 or sum(ref.aux for ref in refs) < 1 << 31, "texts are too long for their type")
-            self._allowance.take(rows * wide)
+            self._take(rows * wide)
         elif layout == "cells":
-            self._allowance.take(rows * 8)
+            self._take(rows * 8)
         for i, ref in enumerate(refs):
             here = min(step, rows - i * step)
             if layout == "raw":
@@ -270,6 +274,7 @@ class _Check:
             elif layout == "text":
                 plain = 4 * here + ref.aux
                 _expect(ref.nbytes in (plain, plain + -(-here // 8)), "a chunk has another length")
-            self._allowance.take(ref.nbytes)
+            # As a store counts them: its limit and this one accept the same frames.
+            self._take(ref.aux if layout == "text" else ref.nbytes)
             known = self.refs.setdefault(ref.digest, ref)
             _expect(known[:3] == ref[:3], "one chunk has two lengths")
