@@ -26,14 +26,12 @@ from framekeep.server.asking import (
 )
 from framekeep.server.frames import BODY, FRAME, frame_of, shape_of
 from framekeep.server.negotiation import attachment, preferred
+from framekeep.server.pages import PAGE, PageRoute, answer
 from framekeep.server.problems import COMMON, RequestError, documented
 from framekeep.server.routers.sessions import Change
 from framekeep.server.service import Service
 
 router = APIRouter(prefix="/api/v1/sessions/{session_id}", tags=["data"], responses=documented(*COMMON))
-
-PAGE = 100
-"""Rows of a page unless said otherwise."""
 
 _TYPES = {each.bare_type: name for name, each in FORMATS.items()} | {FRAME: "framekeep"}
 _SUFFIXES = {suffix.removeprefix("."): name for name, each in FORMATS.items() for suffix in each.suffixes} | {
@@ -87,7 +85,6 @@ Neutralize = Annotated[
 ]
 
 
-@router.get("/data", response_class=Response, responses=_ANSWERS, summary="Read data")
 async def get(
     service: Running,
     session_id: SessionId,
@@ -109,6 +106,16 @@ async def get(
         )
     asked = _Asked(offset, limit, columns, at, orient, whole, neutralize_formulas)
     return await _answer(service, session_id, _TYPES[kind], asked, if_none_match, download=False)
+
+
+router.add_api_route(
+    "/data",
+    get,
+    response_class=Response,
+    responses=_ANSWERS,
+    summary="Read data",
+    route_class_override=PageRoute,
+)
 
 
 @router.get("/data.{suffix}", response_class=Response, responses=_ANSWERS, summary="Read data as a file")
@@ -215,7 +222,6 @@ async def _answer(
         now = await threads.quick(manager.revision, session_id)
         if (same := conditions.not_modified(if_none_match, now)) is not None:
             return same
-    headers = {"cache-control": "no-cache", "vary": "accept"}
     if form == "json" and not asked.whole:
         revision, body = await threads.quick(
             manager.get_page_json,
@@ -226,13 +232,13 @@ async def _answer(
             version=asked.at,
             orient=asked.orient,
         )
-        headers["etag"] = conditions.etag(revision)
+        made = answer(revision, body)
         if download:
-            headers["content-disposition"] = await _named(service, session_id, ".json")
-        return Response(body, headers=headers, media_type="application/json")
+            made.headers["content-disposition"] = await _named(service, session_id, ".json")
+        return made
     revision, parts, kind, suffix = await threads.heavy(_parts, service, session_id, form, asked)
     first = await threads.heavy(next, parts, b"")  # what fails, fails before the answer begins
-    headers["etag"] = conditions.etag(revision)
+    headers = {"cache-control": "no-cache", "vary": "accept", "etag": conditions.etag(revision)}
     if download:
         headers["content-disposition"] = await _named(service, session_id, suffix)
 
