@@ -22,9 +22,11 @@ from .reading import (
     ods_row,
     ods_text,
     old_workbook,
+    one_sheet,
     open_document,
     read,
     smaller,
+    text_cell,
 )
 
 NA, DIV = 0x2A, 0x07
@@ -185,3 +187,26 @@ def test_the_name_of_a_sheet_may_have_markup_in_it(tmp_path: Path) -> None:
     table = read(path)
     assert table.name == "R&D <1>"
     assert "1 cell with an error (#N/A)" in table.notes[0]
+
+
+# --- whatever they are called -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["a.xlsx", "a.xls", "a.xlsb", "a.ods", "a.csv", "a.xlam", "a"])
+@pytest.mark.parametrize("kind", ["xlsx", "xls", "xlsb", "ods"])
+def test_a_workbook_is_read_as_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / name
+    if kind == "xlsx":
+        one_sheet(path, f'<row r="1">{text_cell("A1", "a")}</row><row r="2"><c r="A2"><v>1</v></c></row>')
+    elif kind == "xls":
+        old_workbook(path, [biff_text(0, 0, "a"), number(1, 0, 1)])
+    elif kind == "xlsb":
+        one = binary_cell(5, 0, struct.pack("<d", 1))
+        binary_workbook(path, [[binary_cell(6, 0, binary_text("a"))], [one]])
+    else:
+        open_document(path, ods_row(ods_text("a")) + ods_row(ods_number("1")))
+    assert read(path)["a"] == [1]
+    assert list(tmp_path.iterdir()) == [path]

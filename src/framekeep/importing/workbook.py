@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from framekeep.errors import (
@@ -115,8 +116,8 @@ class _Book:
         self._facts = open_facts(path, options.format or "xlsx", limits)
         self._known: dict[str, SheetFacts | None] = {}
         self._facts.check()
-        with _reading(""):
-            self._workbook: CalamineWorkbook = CalamineWorkbook.from_path(path)
+        with _reading(""), _named(path, options.format or "xlsx") as named:
+            self._workbook: CalamineWorkbook = CalamineWorkbook.from_path(named)
         sheets = [item for item in self._workbook.sheets_metadata if item.typ == SheetTypeEnum.WorkSheet]
         self.names = tuple(item.name for item in sheets)
         self._hidden = {item.name for item in sheets if item.visible != SheetVisibleEnum.Visible}
@@ -247,6 +248,18 @@ class _Book:
             except Exception:  # a sheet that only its reader understands; that nothing is known is said
                 self._known[name] = None
         return self._known[name]
+
+
+@contextmanager
+def _named(path: Path, kind: str) -> Iterator[Path]:
+    """Yield a name for the file that ends as its format does: the reader goes by that, whatever is inside."""
+    if path.suffix == f".{kind}":
+        yield path
+        return
+    with TemporaryDirectory(dir=".") as directory:  # the job's own, see model.py
+        named = Path(directory, f"workbook.{kind}")
+        named.symlink_to(path.resolve())
+        yield named
 
 
 @contextmanager
