@@ -37,6 +37,20 @@ from framekeep.server.service import Service
 
 _MIB = 1 << 20
 
+_ROUTERS = (
+    status,
+    upload,
+    sessions,
+    data,
+    edits,
+    versions,
+    missing,
+    audit,
+    profile,
+    temporary,
+    operation,
+)  # in the order of the document
+
 _DESCRIPTION = """\
 Keeps a table between requests: upload a file, clean it, step back, go on. Every change is a version, undo
 works on a table of any size, and every worker sees the same sessions.
@@ -84,23 +98,13 @@ def create_app(
         summary="Sessions of tables with versions and instant undo.",
         description=_DESCRIPTION,
         license_info={"name": "MIT", "identifier": "MIT"},
+        openapi_tags=[{"name": each.router.tags[0]} for each in _ROUTERS],
         lifespan=lifespan,
         redirect_slashes=False,
     )
-    for each in (
-        status,
-        upload,
-        sessions,
-        data,
-        edits,
-        versions,
-        missing,
-        audit,
-        profile,
-        temporary,
-        operation,
-    ):
-        # Not include_router, which matches every request against a tree of routers, twice.
+    # Pages are asked for most, so they are looked for first. Not include_router, which matches every request
+    # against a tree of routers, twice.
+    for each in sorted(_ROUTERS, key=lambda each: each is not data):
         app.router.routes.extend(each.router.routes)
     for kind in (FramekeepError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, on_error)
@@ -137,6 +141,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
             description=app.description,
             license_info=app.license_info,
             routes=app.routes,
+            tags=app.openapi_tags,
         )
         schemas = made["components"]["schemas"]
         schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
