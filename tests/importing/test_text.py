@@ -123,6 +123,8 @@ LOADED = {
     "no name for labels": ("a,b\nx,1,2\ny,3,4\n", {"a": ["x", "y"], "b": ["1", "3"], "column_3": ["2", "4"]}),
     "a comment above the table": ("# of 2020\na,b\n1,2\n", {"# of 2020": ["a", "1"], "column_2": ["b", "2"]}),
     "a byte-order mark": (b"\xef\xbb\xbfa,b\n1,2\n", {"a": ["1"], "b": ["2"]}),
+    "one column, irregular": ('a\n"x" y\n\n1,2\n', {"a": ['"x" y', None, "1,2"]}),
+    "one column without a delimiter": ('a\n"x, y"\n\n1,2\x1f3\nb', {"a": ["x, y", None, "1,2\x1f3", "b"]}),
     "a byte-order mark and quotes": (b'\xef\xbb\xbf"a","b"\n1,2\n', {"a": ["1"], "b": ["2"]}),
     "UTF-16 as Excel writes it": ("a\tb\r\nZoë\t2\r\n".encode("utf-16"), {"a": ["Zoë"], "b": ["2"]}),
     "UTF-16 without a mark": ("a,b\nZoë,2\n".encode("utf-16-be"), {"a": ["Zoë"], "b": ["2"]}),
@@ -225,6 +227,7 @@ def test_reads_as_much_as_it_may(read: Reading) -> None:
         ("a,b\n\n1,2\n\n", "2 empty lines were passed over."),
         ("a,b\n\n1,\n3\n", "An empty line was passed over."),
         ('a,b\n"\n\n",1\n\n2,3\n', "An empty line was passed over."),
+        ("x\na,b\n\n1,2\n", "An empty line was passed over."),
         ("\na,b\n1,2\n", "A blank line above the header passed over."),
         ('a,b\n"x" y,2\n', "kept as a part of it, and spaces around those that do were left out: line 2."),
         ("x\na,b\n1,2\n", "Most rows have more cells than the first, up to 2"),
@@ -296,7 +299,8 @@ def test_the_delimiter_can_be_named(read: Reading) -> None:
 
 
 def test_a_delimiter_may_be_any_character(read: Reading) -> None:
-    assert read("a§b\n1§2\n", delimiter="§").cells == {"a": ["1"], "b": ["2"]}
+    found = read('a§b\n"1§2"§£3\n4§"5"x\n', delimiter="§")
+    assert found.cells == {"a": ["1§2", "4"], "b": ["£3", '"5"x']}
 
 
 def test_a_delimiter_that_is_not_there_makes_one_column(read: Reading) -> None:

@@ -137,13 +137,13 @@ class _Part:
         found = [row for row in self._rows(dialect) if not row.blank][self.above :]
         if not found:
             return _Fit(dialect, 0.0, 0, 0, 0.0, 0)
-        cells, count = Counter(len(row.cells) for row in found).most_common(1)[0]
+        cells, count = Counter(row.width for row in found).most_common(1)[0]
         clean = total = 0
         for row in found:
-            total += len(row.cells)
+            total += row.width
             clean += sum(cell is None or _CLEAN.fullmatch(cell) is not None for cell in row.cells)
         odd = sum(row.odd for row in found)
-        return _Fit(dialect, count / len(found), cells, len(found[0].cells), clean / total, odd)
+        return _Fit(dialect, count / len(found), cells, found[0].width, clean / total, odd)
 
     def _rows(self, dialect: Dialect) -> Iterator[Row]:
         size = len(self.sample)

@@ -1,24 +1,26 @@
-"""Delimited texts that are not regular: with rows too short or too long, or stray quotes.
+"""Makes irregular text regular: rows too short or too long, stray quotes, delimiters that Arrow takes not.
 
 Nothing is dropped unseen. A short row gets cells without value, a long one loses empty cells, with a note. A
 row with more in it than there are columns is refused, for nobody knows which cell is one too many; but if
-most rows are like that, the first line is no header, or not all of it, and the table is made wider.
+most rows are like that, the first line is no header, or not all of it, and the table is made wider. What is
+regular already is copied as it stands.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
 
-import pyarrow as pa
-
-from framekeep.errors import DamagedFileError, FileTooLargeError
+from framekeep.errors import DamagedFileError
 from framekeep.importing.model import MIB, Limits
 from framekeep.importing.rows import Buffer, Dialect, Row, rows
 
-_BATCH_ROWS = 65_536
-_BATCH_BYTES = 8 * MIB
+_RETURN = ord("\r")
+_COPIED = 8 * MIB
 _LISTED = 5
+_TOLD = 10_000  # rows between two words on the progress
 
 Done = Callable[[float], None]
 
@@ -60,127 +62,186 @@ class Below:
     line: int
     named: int
 
-    def rows(self, limits: Limits, width: int) -> Iterator[Row]:
-        """Yield the rows; an empty line is one only in a table with one column."""
-        for row in rows(self.text, self.dialect, limits, start=self.start, line=self.line):
-            if width == 1 or not row.blank:
-                yield row
+    def rows(self, limits: Limits) -> Iterator[Row]:
+        """Yield the rows, and the blank lines."""
+        return rows(self.text, self.dialect, limits, start=self.start, line=self.line)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Shape:
-    """The shape of the table.
+    """What a pass over the rows saw.
 
     Attributes:
-        width: the number of its columns.
-        notes: on rows that had another one.
+        named: the number of columns with a name.
+        rows: how many there are that are not blank lines.
+        widest: the number of cells of the widest, empty ones at its end not counted; at least ``named``.
+        longest: the number of bytes of the longest row.
+        blank: lines without anything; in a table with one column they are rows without a value.
+        short: rows with fewer cells than there are columns.
+        trailing: rows with empty cells beyond the last column.
+        long: rows with more than that.
+        odd: rows with quotes that do not enclose a cell, or with blanks around those that do.
     """
 
-    width: int
-    notes: tuple[str, ...]
+    named: int
+    rows: int = 0
+    widest: int = 0
+    longest: int = 0
+    blank: Lines = field(default_factory=Lines)
+    short: Lines = field(default_factory=Lines)
+    trailing: Lines = field(default_factory=Lines)
+    long: Lines = field(default_factory=Lines)
+    odd: Lines = field(default_factory=Lines)
+    _first_long: int = 0
+
+    def add(self, row: Row) -> list[str | None] | None:
+        """Take note of a row; return its cells if it has others than it should have."""
+        if row.blank:
+            self.blank.add(row.line)
+            return None
+        self.rows += 1
+        self.longest = max(self.longest, row.end - row.start)
+        if row.odd:
+            self.odd.add(row.line)
+        if row.width == self.named:
+            return row.cells if row.odd else None
+        cells = row.cells
+        if row.width < self.named:
+            self.short.add(row.line)
+            return cells
+        filled = _filled(cells)
+        if filled <= self.named:
+            self.trailing.add(row.line)
+        else:
+            self._first_long = self._first_long or filled
+            self.long.add(row.line)
+            self.widest = max(self.widest, filled)
+        return cells
+
+    @property
+    def width(self) -> int:
+        """The number of columns.
+
+        Raises:
+            DamagedFileError: a few rows are too long; ``where`` names the line of the first.
+        """
+        if self.long.count and 2 * self.long.count <= self.rows:
+            more = f" So have {self.long.count - 1:,} more rows." if self.long.count > 1 else ""
+            raise DamagedFileError(
+                f"A row has {self._first_long:,} cells, but there are {self.named:,} columns.{more} Put "
+                f"cells that hold a delimiter into quotes, or name another delimiter.",
+                where=f"line {self.long.first[0]:,}",
+            )
+        return max(self.named, self.widest)
+
+    def notes(self) -> Iterator[str]:
+        """Yield what the user should know."""
+        if self.blank.count and self.width > 1:
+            yield blank_note(self.blank.count)
+        if self.long.count:
+            yield (
+                f"Most rows have more cells than the first, up to {self.width:,}: columns without a name "
+                f"were added. If the header stands further down, say which row it is."
+            )
+        elif self.short.count:
+            yield f"Rows with too few cells were filled up with cells without value: {self.short}."
+        if self.trailing.count:
+            yield f"Empty cells beyond the last column were left out: {self.trailing}."
+        if self.odd.count:
+            yield (
+                f"Quotes that do not enclose a cell were kept as a part of it, and spaces around those that "
+                f"do were left out: {self.odd}."
+            )
 
 
-def shape(below: Below, limits: Limits, done: Done) -> Shape:
-    """Find the shape of a table.
+def shape(below: Below, limits: Limits) -> Shape:
+    """Look at the rows."""
+    seen = Shape(below.named)
+    for row in below.rows(limits):
+        seen.add(row)
+    return seen
+
+
+def repair(below: Below, limits: Limits, target: Path, done: Done) -> tuple[Shape, Dialect]:
+    """Write the rows as regular text to ``target``; return what there is to say, and the dialect of that.
 
     Raises:
         DamagedFileError: a row has more in it than there are columns; ``where`` names the line.
         FileTooLargeError: as `rows` does.
     """
-    short, trailing, long, odd, blank = Lines(), Lines(), Lines(), Lines(), Lines()
-    widest, longest, count = below.named, 0, 0
-    for row in rows(below.text, below.dialect, limits, start=below.start, line=below.line):
-        if row.blank and below.named > 1:
-            blank.add(row.line)
-            continue
-        count += 1
-        cells = len(row.cells)
-        if row.odd:
-            odd.add(row.line)
-        if cells < below.named:
-            short.add(row.line)
-        elif cells > below.named:
-            filled = _filled(row.cells)
-            if filled <= below.named:
-                trailing.add(row.line)
-            else:
-                if not long.count:
-                    longest = filled
-                long.add(row.line)
-                widest = max(widest, filled)
-        if not count % _BATCH_ROWS:
-            done(row.end / len(below.text))
-    wide = 2 * long.count > count
-    if long.count and not wide:
-        raise _too_long(below.named, longest, long)
-    return Shape(widest, tuple(_notes(below.named, widest, short, trailing, odd, blank)))
+    own = below.dialect
+    taken = own.delimiter is not None and own.delimiter.isascii() and not own.escape
+    dialect = own if taken else Dialect(",")
+    with target.open("wb") as file:
+        seen = _pass(below, limits, file, dialect, taken, below.named, done)
+        width = seen.width
+        if width > below.named:
+            file.seek(0)
+            file.truncate()
+            _pass(below, limits, file, dialect, taken, width, done)
+    return seen, dialect
 
 
-def batches(below: Below, schema: pa.Schema, limits: Limits, done: Done) -> Iterator[pa.RecordBatch]:
-    """Yield the table in batches of rows; its width is that of the schema.
+def _pass(
+    below: Below, limits: Limits, file: IO[bytes], dialect: Dialect, taken: bool, width: int, done: Done
+) -> Shape:
+    """Write the rows with ``width`` cells each; ``taken``: those that have them may be copied."""
+    seen = Shape(below.named)
+    encode = _Encoder(dialect)
+    text, size = below.text, len(below.text)
+    copied = below.start  # what is before it is written, or left out
+    for count, row in enumerate(below.rows(limits)):
+        cells = seen.add(row)
+        dropped = width > 1 and row.blank
+        if taken and row.width == width and row.plain and not dropped:
+            if row.end - copied > _COPIED:
+                file.write(text[copied : row.end])
+                copied = row.end
+        else:
+            file.write(text[copied : row.start])
+            if not dropped:
+                line = encode.row(row.cells if cells is None else cells, width)
+                after = copied < row.start and text[row.start - 1] == _RETURN
+                file.write(b"\n" + line if after and line == b"\n" else line)  # \r\n would be one line end
+            copied = row.end
+        if not count % _TOLD:
+            done(row.end / size)
+    if copied < size:
+        file.write(text[copied:size])
+        if text[size - 1] not in b"\r\n":
+            file.write(b"\n")  # an empty cell without a line end, behind a quoted one, Arrow takes for quoted
+    return seen
 
-    Raises:
-        FileTooLargeError: it has more rows than ``limits`` allow.
-    """
-    width = len(schema)
-    part: list[list[str | None]] = []
-    begun = below.start
-    for count, row in enumerate(below.rows(limits, width), 1):
-        if count > limits.rows:
-            raise FileTooLargeError(
-                f"The table has more than the {limits.rows:,} rows that are read.", where=f"line {row.line:,}"
-            )
-        cells = row.cells
-        if len(cells) < width:
-            cells += [None] * (width - len(cells))
-        part.append(cells if len(cells) == width else cells[:width])
-        if len(part) == _BATCH_ROWS or row.end - begun > _BATCH_BYTES:
-            yield _batch(part, schema)
-            done(row.end / len(below.text))
-            part, begun = [], row.end
-    if part:
-        yield _batch(part, schema)
+
+class _Encoder:
+    """Writes cells so that they come back as they are."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        assert dialect.delimiter is not None
+        self._delimiter = dialect.delimiter
+        self._quote = dialect.quote
+        self._special = (dialect.delimiter, dialect.quote, "\n", "\r")
+
+    def row(self, cells: Sequence[str | None], width: int) -> bytes:
+        """Return a line with ``width`` cells: filled up, or without those at the end."""
+        written = [self._cell(cell) for cell in cells[:width]]
+        written += [""] * (width - len(written))
+        return (self._delimiter.join(written) + "\n").encode()
+
+    def _cell(self, cell: str | None) -> str:
+        if cell is None:
+            return ""
+        if cell == "" or any(mark in cell for mark in self._special):
+            return f"{self._quote}{cell.replace(self._quote, self._quote * 2)}{self._quote}"
+        return cell
 
 
-def _batch(part: list[list[str | None]], schema: pa.Schema) -> pa.RecordBatch:
-    columns = [pa.array(column, pa.string()) for column in zip(*part, strict=True)]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
-
-
-def _filled(cells: list[str | None]) -> int:
+def _filled(cells: Sequence[str | None]) -> int:
     """Return the number of cells up to the last that is not empty."""
     filled = len(cells)
     while filled and not cells[filled - 1]:
         filled -= 1
     return filled
-
-
-def _too_long(named: int, longest: int, long: Lines) -> DamagedFileError:
-    more = f" So have {long.count - 1:,} more rows." if long.count > 1 else ""
-    return DamagedFileError(
-        f"A row has {longest:,} cells, but there are {named:,} columns.{more} Put cells that hold a "
-        f"delimiter into quotes, or name another delimiter.",
-        where=f"line {long.first[0]:,}",
-    )
-
-
-def _notes(named: int, width: int, short: Lines, trailing: Lines, odd: Lines, blank: Lines) -> Iterator[str]:
-    if blank.count:
-        yield blank_note(blank.count)
-    if width > named:
-        yield (
-            f"Most rows have more cells than the first, up to {width:,}: columns without a name were added. "
-            f"If the header stands further down, say which row it is."
-        )
-    elif short.count:
-        yield f"Rows with too few cells were filled up with cells without value: {short}."
-    if trailing.count:
-        yield f"Empty cells beyond the last column were left out: {trailing}."
-    if odd.count:
-        yield (
-            f"Quotes that do not enclose a cell were kept as a part of it, and spaces around those that do "
-            f"were left out: {odd}."
-        )
 
 
 def blank_note(count: int) -> str:

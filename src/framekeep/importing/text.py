@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from framekeep.errors import EmptyFileError, FileTooLargeError
+from framekeep.errors import DamagedFileError, EmptyFileError, FileTooLargeError
 from framekeep.importing import dialect, encodings, packed, ragged
 from framekeep.importing.headers import numbered_names, unique_names
 from framekeep.importing.model import (
@@ -35,7 +35,8 @@ from framekeep.importing.survey import count_lines, survey
 from framekeep.importing.types import type_columns
 
 _SAMPLE = 256 * 1024
-_BLOCK, _LARGE_BLOCK = MIB, 16 * MIB  # of Arrow's reader; a row that is longer is read the careful way
+_BLOCK, _LARGE_BLOCK = MIB, 16 * MIB  # of Arrow's reader; a row that is longer is measured first
+_LARGEST_BLOCK = (1 << 31) - 1
 _ROOM = 4096  # bytes of a block for each column, so that a batch has more than a few rows
 _NEVER = "\x1f"  # separates where nothing does
 _CHECKED, _READ = 0.2, 0.6  # of the progress: unpacked and checked; written down as text
@@ -138,9 +139,9 @@ def preview_text(
         *_, last = rows(sample, found.dialect, limits, start=found.start)
         sample = sample[: last.start] if last.start > found.start else sample
     head = _head(sample, found.start, found.dialect, options, limits)
-    width = ragged.shape(head.below, limits, lambda fraction: None).width
-    seen = list(head.below.rows(limits, width))
-    first = tuple((*row.cells[:width], *[None] * (width - len(row.cells))) for row in seen[:PREVIEW_ROWS])
+    width = ragged.shape(head.below, limits).width
+    seen = [row for row in head.below.rows(limits) if width == 1 or not row.blank]
+    first = tuple((*row.cells[:width], *[None] * (width - row.width)) for row in seen[:PREVIEW_ROWS])
     names, _ = head.names(width)
     return (Preview("", len(seen) if whole else None, width, names, first, suggested=True, empty=not seen),)
 
@@ -161,10 +162,10 @@ def _head(text: Buffer, start: int, how: Dialect, options: ImportOptions, limits
         if row.blank:
             blank += 1
         elif options.header is None:
-            below = ragged.Below(text, how, row.start, row.line, len(row.cells))
+            below = ragged.Below(text, how, row.start, row.line, row.width)
             return _Head(None, below, tuple(_notes_above(skipped, blank, above)))
         elif above == options.header:
-            below = ragged.Below(text, how, row.end, row.next_line, len(row.cells))
+            below = ragged.Below(text, how, row.end, row.next_line, row.width)
             return _Head(tuple(row.cells), below, tuple(_notes_above(skipped, blank, above)))
         else:
             above += 1
@@ -200,27 +201,46 @@ def _rows(
         seen = survey(below.text, below.start, how)
         if seen.regular and (below.dialect.delimiter is not None or not seen.divided):
             names, notes = head.names(below.named)
-            stored = _regular(path, below, how, seen.quoted, names, limits, done, spool)
+            source = _Regular(path, below.start, how, len(names), quoted=seen.quoted)
+            stored = _stored(source, names, limits, done, spool)
             if stored is not None:
                 if seen.gaps and below.named > 1:
                     blank = count_lines(below.text, below.start, how) - stored.rows
                     notes = (*notes, ragged.blank_note(blank)) if blank else notes
                 return names, stored, notes
-    form = ragged.shape(below, limits, lambda fraction: done(fraction / 2))
-    names, notes = head.names(form.width)
-    schema = pa.schema([(name, pa.string()) for name in names])
-    with spool.segment(schema) as segment:
-        for batch in ragged.batches(below, schema, limits, lambda fraction: done(0.5 + fraction / 2)):
-            segment.write(batch)
-            _check_size(segment.rows, len(names), limits)
-    return names, segment.stored, (*form.notes, *notes)
+    target = spool.directory / "repaired"
+    shape, how = ragged.repair(below, limits, target, lambda fraction: done(fraction / 2))
+    names, notes = head.names(shape.width)
+    source = _Regular(target, 0, how, len(names), longest=shape.longest)
+    stored = _stored(source, names, limits, lambda fraction: done(0.5 + fraction / 2), spool)
+    if stored is None:
+        raise DamagedFileError("The text has rows that cannot be told apart. Name its delimiter.")
+    return names, stored, (*shape.notes(), *notes)
 
 
-def _regular(
-    path: Path,
-    below: ragged.Below,
-    how: Dialect,
-    quoted: bool,
+@dataclass(frozen=True, slots=True)
+class _Regular:
+    """Text that Arrow's reader takes.
+
+    Attributes:
+        path: of the file.
+        start: of the rows in it, in bytes.
+        dialect: with a delimiter.
+        width: of the rows.
+        quoted: there may be quotes in it.
+        longest: row, in bytes, as far as that is known.
+    """
+
+    path: Path
+    start: int
+    dialect: Dialect
+    width: int
+    quoted: bool = True
+    longest: int = 0
+
+
+def _stored(
+    source: _Regular,
     names: tuple[str, ...],
     limits: Limits,
     done: Callable[[float], None],
@@ -228,12 +248,12 @@ def _regular(
 ) -> Stored | None:
     """Put rows into the spool with Arrow's reader; None if it finds one of another length."""
     schema = pa.schema([(name, pa.string()) for name in names])
-    size = len(below.text) - below.start
+    size = source.path.stat().st_size - source.start
     read = 0
     with spool.segment(schema) as segment:
         if size:
             try:
-                for batch in _batches(path, below.start, how, quoted, len(names)):
+                for batch in _batches(source):
                     segment.write(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
                     _check_size(segment.rows, len(names), limits)
                     _check_cells(batch, limits)
@@ -244,15 +264,18 @@ def _regular(
     return segment.stored
 
 
-def _batches(path: Path, start: int, how: Dialect, quoted: bool, width: int) -> Iterator[pa.RecordBatch]:
-    names = [str(position) for position in range(width)]
+def _batches(source: _Regular) -> Iterator[pa.RecordBatch]:
+    names = [str(position) for position in range(source.width)]
+    how, width = source.dialect, source.width
+    block = min(max(_BLOCK, width * _ROOM), _LARGE_BLOCK)
+    longest = 2 * source.longest + width  # if every character of it is a quote, and is doubled
     reading = csv.ReadOptions(
-        column_names=names, block_size=min(max(_BLOCK, width * _ROOM), _LARGE_BLOCK), use_threads=True
+        column_names=names, block_size=min(max(block, longest), _LARGEST_BLOCK), use_threads=True
     )
     parsing = csv.ParseOptions(
         delimiter=how.delimiter,
-        quote_char=how.quote if quoted else False,
-        newlines_in_values=quoted,
+        quote_char=how.quote if source.quoted else False,
+        newlines_in_values=source.quoted,
         ignore_empty_lines=width > 1,
     )
     converting = csv.ConvertOptions(
@@ -262,8 +285,8 @@ def _batches(path: Path, start: int, how: Dialect, quoted: bool, width: int) -> 
         quoted_strings_can_be_null=False,
         check_utf8=False,  # it was checked
     )
-    with pa.OSFile(str(path)) as file:
-        file.seek(start)
+    with pa.OSFile(str(source.path)) as file:
+        file.seek(source.start)
         with csv.open_csv(
             file, read_options=reading, parse_options=parsing, convert_options=converting
         ) as reader:
