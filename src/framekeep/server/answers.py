@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from framekeep.server.unicode import unicode
 
 _ID = "Xq3kV9bN2mR7tYp0LsA4dE8fGhJ1cZuW"
 _AT = "2026-11-28T19:04:00Z"
@@ -15,7 +17,16 @@ def _example(**values: Any) -> ConfigDict:
     return ConfigDict(json_schema_extra={"example": values})
 
 
-class Root(BaseModel):
+class Answer(BaseModel):
+    """What all answers have in common: their texts are Unicode."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unicode(cls, given: Any) -> Any:
+        return unicode(given)
+
+
+class Root(Answer):
     """What answers here."""
 
     model_config = _example(name="framekeep", version="0.1.0", docs="/docs", active_sessions=3)
@@ -25,14 +36,14 @@ class Root(BaseModel):
     active_sessions: int = Field(description="Live sessions of whoever asks.")
 
 
-class Alive(BaseModel):
+class Alive(Answer):
     """The process is there."""
 
     model_config = _example(status="ok")
     status: Literal["ok"] = "ok"
 
 
-class Ready(BaseModel):
+class Ready(Answer):
     """Whether requests can be served."""
 
     model_config = _example(status="ready", error=None)
@@ -40,7 +51,7 @@ class Ready(BaseModel):
     error: str | None = Field(None, description="What is missing.")
 
 
-class StorageHealth(BaseModel):
+class StorageHealth(Answer):
     """How the storage is."""
 
     model_config = ConfigDict(
@@ -76,14 +87,14 @@ class StorageHealth(BaseModel):
     error: str | None
 
 
-class Column(BaseModel):
+class Column(Answer):
     """A column of a session's frame."""
 
     name: str = Field(description="Its label as text.")
     dtype: str
 
 
-class SessionFacts(BaseModel):
+class SessionFacts(Answer):
     """What is known of a session without loading its frame."""
 
     model_config = _example(
@@ -110,7 +121,7 @@ class SessionFacts(BaseModel):
     metadata: dict[str, Any] = Field(description="The caller's own values.")
 
 
-class SessionList(BaseModel):
+class SessionList(Answer):
     """A page of the caller's sessions, by id."""
 
     model_config = _example(sessions=[], total=0, next_cursor=None)
@@ -119,14 +130,14 @@ class SessionList(BaseModel):
     next_cursor: str | None = Field(description="Give it as `cursor` to get the next page; null at the end.")
 
 
-class Deleted(BaseModel):
+class Deleted(Answer):
     """It is gone, with all it held."""
 
     model_config = _example(deleted=True)
     deleted: Literal[True] = True
 
 
-class TypedColumn(BaseModel):
+class TypedColumn(Answer):
     """What became of a column of a file."""
 
     name: str
@@ -136,7 +147,7 @@ class TypedColumn(BaseModel):
     overridden: bool = Field(False, description="Whether the type was asked for.")
 
 
-class SheetPreview(BaseModel):
+class SheetPreview(Answer):
     """A sheet, before it is imported."""
 
     name: str
@@ -149,7 +160,7 @@ class SheetPreview(BaseModel):
     hidden: bool
 
 
-class ImportedSession(BaseModel):
+class ImportedSession(Answer):
     """A file became a session."""
 
     model_config = _example(
@@ -193,7 +204,7 @@ class ImportedSession(BaseModel):
     file_metadata: dict[str, Any] = Field(description="What the format keeps beside the values (labels …).")
 
 
-class ImportedWorkbook(BaseModel):
+class ImportedWorkbook(Answer):
     """A workbook with several sheets: choose with select-sheets."""
 
     model_config = _example(
@@ -227,13 +238,13 @@ class ImportedWorkbook(BaseModel):
     notes: list[str]
 
 
-class ImportedSheets(BaseModel):
+class ImportedSheets(Answer):
     """The chosen sheets became sessions; one, when they were merged."""
 
     sessions: list[ImportedSession]
 
 
-class UploadProgress(BaseModel):
+class UploadProgress(Answer):
     """How far an upload is."""
 
     model_config = ConfigDict(
@@ -245,7 +256,7 @@ class UploadProgress(BaseModel):
     state: Literal["receiving", "reading", "storing", "done", "failed"]
 
 
-class Changed(BaseModel):
+class Changed(Answer):
     """The state of a session's data after a change."""
 
     model_config = _example(
@@ -257,7 +268,7 @@ class Changed(BaseModel):
     shape: tuple[int, int] = Field(description="Rows, columns.")
 
 
-class CellChange(BaseModel):
+class CellChange(Answer):
     """One changed cell."""
 
     row: Any = Field(description="Row position (or index label, where rows are matched by label).")
@@ -266,7 +277,7 @@ class CellChange(BaseModel):
     after: Any
 
 
-class Impact(BaseModel):
+class Impact(Answer):
     """What edits would do, or did."""
 
     model_config = ConfigDict(extra="allow")
@@ -289,7 +300,7 @@ class Edited(Changed):
     impact: Impact
 
 
-class Version(BaseModel):
+class Version(Answer):
     """A state that can be returned to."""
 
     model_config = _example(
@@ -310,7 +321,7 @@ class Version(BaseModel):
     undone: bool = Field(False, description="Whether it was undone: redo would do it again.")
 
 
-class Versions(BaseModel):
+class Versions(Answer):
     """The versions, oldest first."""
 
     model_config = _example(versions=[], current_version=0)
@@ -324,7 +335,7 @@ class Stepped(Version):
     etag: str
 
 
-class ColumnDiff(BaseModel):
+class ColumnDiff(Answer):
     """How a column differs."""
 
     column: str
@@ -334,7 +345,7 @@ class ColumnDiff(BaseModel):
     samples: list[CellChange]
 
 
-class Diff(BaseModel):
+class Diff(Answer):
     """What differs between two states."""
 
     model_config = _example(
@@ -363,7 +374,7 @@ class Diff(BaseModel):
     cells_changed: int
 
 
-class Missing(BaseModel):
+class Missing(Answer):
     """The cells that are empty on purpose."""
 
     model_config = _example(columns={"age": [3, 17]}, reasons={"age": {"not asked": [3]}})
@@ -371,7 +382,7 @@ class Missing(BaseModel):
     reasons: dict[str, dict[str, list[int]]] = Field(description="Column -> reason -> row positions.")
 
 
-class AuditLog(BaseModel):
+class AuditLog(Answer):
     """What was done to the session, oldest first."""
 
     model_config = _example(
@@ -384,7 +395,7 @@ class AuditLog(BaseModel):
     initial_rows: int | None
 
 
-class Profile(BaseModel):
+class Profile(Answer):
     """What the columns hold."""
 
     model_config = ConfigDict(
@@ -395,7 +406,7 @@ class Profile(BaseModel):
     profiles: list[dict[str, Any]]
 
 
-class TemporaryStored(BaseModel):
+class TemporaryStored(Answer):
     """Frames kept for a while."""
 
     model_config = _example(temp_id=_ID, filename="trial.xlsx")
@@ -403,7 +414,7 @@ class TemporaryStored(BaseModel):
     filename: str
 
 
-class Cleaned(BaseModel):
+class Cleaned(Answer):
     """What had expired and is freed now."""
 
     model_config = _example(sessions=2, temporary=0)

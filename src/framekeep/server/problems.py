@@ -19,9 +19,9 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from framekeep import errors
-from framekeep.exporting.labels import label_text
 from framekeep.server.access import without_tag
 from framekeep.server.log import log
+from framekeep.server.unicode import unicode
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -145,7 +145,7 @@ def problem(
         **more,
     }
     return Response(
-        orjson.dumps(document, default=str), status, {**(headers or {}), "content-type": MEDIA_TYPE}
+        orjson.dumps(unicode(document), default=str), status, {**(headers or {}), "content-type": MEDIA_TYPE}
     )
 
 
@@ -245,8 +245,8 @@ def _invalid(request_id: str, found: Sequence[Any]) -> Response:
 
 
 def clipped(value: object, most: int = 80) -> str:
-    """Return a name or a sentence at a length that can be sent back, without what is no Unicode."""
-    text = label_text(str(value))
+    """Return a name or a sentence at a length that can be sent back."""
+    text = str(value)
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 

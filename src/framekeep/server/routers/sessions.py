@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from framekeep.errors import ConflictError, SessionNotFoundError
-from framekeep.exporting.labels import clean, label_text
+from framekeep.exporting.labels import label_text
 from framekeep.manager import DataManager
 from framekeep.names import Revision
 from framekeep.server import conditions
@@ -20,6 +20,7 @@ from framekeep.server.frames import BODY, frame_of, shape_of
 from framekeep.server.problems import COMMON, documented
 from framekeep.server.service import Service
 from framekeep.server.spool import cleaned
+from framekeep.server.unicode import unicode
 
 T = TypeVar("T")
 
@@ -63,7 +64,7 @@ class MetadataPatch(BaseModel):
     @classmethod
     def _unicode(cls, value: dict[str, Any]) -> dict[str, Any]:
         try:
-            whole = clean(value) == value
+            whole = unicode(value) == value
         except RecursionError:
             raise ValueError("it is nested too deeply") from None
         if not whole:
@@ -80,9 +81,8 @@ def facts(manager: DataManager, owner: Owner, session_id: str, *, touch: bool) -
     return SessionFacts(
         session_id=owner.shown(session_id),
         columns=[Column(name=name, dtype=str(kind)) for name, kind in zip(names, kinds, strict=True)],
-        filename=label_text(found["filename"]),
-        metadata=clean({key: value for key, value in found.items() if key not in _FIXED}),
-        **{key: found[key] for key in _FIXED - {"session_id", "filename", "columns", "dtypes"}},
+        metadata={key: value for key, value in found.items() if key not in _FIXED},
+        **{key: found[key] for key in _FIXED - {"session_id", "columns", "dtypes"}},
     )
 
 

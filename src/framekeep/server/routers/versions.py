@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from framekeep.errors import VersionNotFoundError
 from framekeep.exporting.cells import json_cell
-from framekeep.exporting.labels import clean, label_text
+from framekeep.exporting.labels import label_text
 from framekeep.frames import FrameDiff
 from framekeep.names import Revision
 from framekeep.server import conditions
@@ -231,10 +231,10 @@ def as_json(found: FrameDiff) -> Diff:
                 cells=each.cells,
                 samples=[
                     CellChange(
-                        row=clean(json_cell(sample.row)),
+                        row=json_cell(sample.row),
                         column=label_text(each.label),
-                        before=clean(json_cell(sample.before)),
-                        after=clean(json_cell(sample.after)),
+                        before=json_cell(sample.before),
+                        after=json_cell(sample.after),
                     )
                     for sample in each.samples
                 ],
