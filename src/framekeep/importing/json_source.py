@@ -16,7 +16,6 @@ from framekeep.importing.types_numbers import survives
 
 _WINDOW = 4 * MIB  # characters
 _SPACE = re.compile(r"[ \t\n\r]*")
-_SURE = 16  # characters of a number without exponent that a float keeps, whatever they are
 _LONGEST_TOKEN = 12  # of what may be cut off at the window's end: true, -Infinity, \ud800\udc00
 
 
@@ -154,11 +153,12 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _number(literal: str) -> float:
-    if (len(literal) <= _SURE and "e" not in literal and "E" not in literal) or survives(literal):
-        return float(literal)
-    number = Exact(literal)
-    number.literal = literal
-    return number
+    number = float(literal)
+    if repr(number) == literal or survives(literal):  # the first settles nearly all, in no time
+        return number
+    exact = Exact(literal)
+    exact.literal = literal
+    return exact
 
 
 def text_of(value: Any) -> str:
