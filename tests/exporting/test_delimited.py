@@ -167,7 +167,7 @@ ticks = (
 @given(st.lists(ticks, max_size=5), st.sampled_from(["s", "ms", "us", "ns"]))
 def test_instants_are_written_as_their_texts_are_one_by_one(values: list[int], unit: str) -> None:
     array = np.array(values, dtype="i8").view(f"M8[{unit}]")
-    found = texts_of(pd.array(array), "", lambda texts: texts).part(0, len(array)).to_pylist()
+    found = texts_of(pd.array(array), "", lambda texts: texts)(0, len(array)).to_pylist()
     assert found == instant_texts(array)
     assert [json_text(cell) for cell in json_column(array) if cell] == [cell for cell in found if cell]
 

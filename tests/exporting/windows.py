@@ -26,7 +26,9 @@ def window_of(frame: pd.DataFrame, start: int = 0, stop: int | None = None) -> W
     end = manifest.rows if stop is None else stop
     places = range(len(manifest.arrays))
     arrays, index = codec.window(space.read, manifest, places, start, end)
-    return Window(Heading(manifest.columns.tolist(), manifest.dtypes), arrays, index, start, manifest.rows)
+    row_bytes = sum(node.nbytes for node in manifest.arrays) / max(1, manifest.rows)
+    heading = Heading(manifest.columns.tolist(), manifest.dtypes, row_bytes)
+    return Window(heading, arrays, index, start, manifest.rows)
 
 
 def table_of(window: Window) -> pa.Table:

@@ -4,10 +4,10 @@ Knows arrays, not how frames are stored. Every writer gives pieces of bounded si
 file.
 """
 
+from framekeep.exporting.documents import page_json
 from framekeep.exporting.labels import label_text, resolve_columns
 from framekeep.exporting.media import FORMATS, Format, format_accepted, format_named, format_of
 from framekeep.exporting.options import ExportOptions
-from framekeep.exporting.page import page_json
 from framekeep.exporting.window import Heading, Window
 from framekeep.exporting.write import pieces
 

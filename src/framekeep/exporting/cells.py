@@ -36,15 +36,15 @@ SAFE: Final = 2**53 - 1
 
 MAX_DEPTH: Final = 64
 """Deeper and cyclic containers become text: parsers recurse."""
-MAX_PARTS: Final = 1_000_000
-"""Larger containers become text: a small cell can hold one list very many times over."""
+MAX_REPEATED: Final = 10_000
+"""With more parts that are there already a cell becomes text: a small one can hold a list a billion times."""
 
 _SECONDS: Final = {"W": 604_800, "D": 86_400, "h": 3600, "m": 60}
 _ENDS: Final = {"left": "[)", "right": "(]", "both": "[]", "neither": "()"}
 
 
 class _TooLarge(Exception):
-    """A container is nested too deep, or has too many parts."""
+    """A container is nested too deep, or repeats too much."""
 
 
 def json_cell(value: object) -> Json:
@@ -59,14 +59,16 @@ def json_cell(value: object) -> Json:
 
 
 class _Walk:
-    """One walk over a cell's parts, which it counts."""
+    """One walk over a cell's parts. Those met again are counted: only by them can JSON outgrow the cell."""
 
-    __slots__ = ("left",)
+    __slots__ = ("_left", "_seen")
 
     def __init__(self) -> None:
-        self.left = MAX_PARTS
+        self._seen: dict[int, object] = {}  # by id; holding them keeps the ids from being used again
+        self._left = MAX_REPEATED
 
     def value(self, value: Any, depth: int) -> Json:
+        """Return a part as JSON has it, at this depth within the cell."""
         simple = _SIMPLE.get(type(value))
         if simple is not None:
             return simple(value)
@@ -75,47 +77,39 @@ class _Walk:
             return _scalar(value)
         if depth >= MAX_DEPTH:
             raise _TooLarge(f"cyclic, or nested more than {MAX_DEPTH} deep")
+        if id(value) in self._seen:
+            self._left -= 1 + len(value)
+            if self._left < 0:
+                raise _TooLarge(f"more than {MAX_REPEATED:,} parts are repeated")
+        self._seen[id(value)] = value
         if isinstance(parts, Mapping):
             return self._mapping(parts, depth)
-        made = []
-        for part in parts:
-            self._count()
-            made.append(self.value(part, depth + 1))
+        made = [self.value(part, depth + 1) for part in parts]
         if isinstance(value, set | frozenset):
             made.sort(key=_order)
         return made
 
-    def _count(self) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise _TooLarge(f"more than {MAX_PARTS:,} parts")
-
     def _mapping(self, value: Mapping[Any, Any], depth: int) -> Json:
-        made: dict[str, Json] = {}
-        for key, part in value.items():
-            self._count()
-            made[label_text(key)] = self.value(part, depth + 1)
-        if len(made) == len(value):
-            return made
+        pairs = [(label_text(key), self.value(part, depth + 1)) for key, part in value.items()]
+        made = dict(pairs)
         # Keys that differ but not as text: pairs, so that none is lost.
-        return [[label_text(key), self.value(part, depth + 1)] for key, part in value.items()]
+        return made if len(made) == len(pairs) else [list(pair) for pair in pairs]
 
-    def _parts(self, value: Any) -> Any:
+    @staticmethod
+    def _parts(value: Any) -> Any:
         """Return what a container holds (an iterable or a mapping); None for what is no container."""
         if isinstance(value, list | tuple | set | frozenset | deque | Mapping):
             return value
         if isinstance(value, np.ndarray):
             # Not tolist(): it would make integers of instants.
             return value if value.ndim else None
-        if isinstance(value, pd.Series | pd.api.extensions.ExtensionArray):
+        if isinstance(value, pd.Series | pd.Index | pd.api.extensions.ExtensionArray):
             return value
-        if isinstance(value, pd.Index):
+        if isinstance(value, pa.Array | pa.ChunkedArray):
             return value
         if isinstance(value, pd.DataFrame):
             rows = zip(*(value.iloc[:, i] for i in range(value.shape[1])), strict=True)
             return {"columns": list(value.columns), "rows": list(rows)}
-        if isinstance(value, pa.Array | pa.ChunkedArray):
-            return value
         return None
 
 

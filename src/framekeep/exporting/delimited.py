@@ -13,12 +13,8 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from framekeep.exporting.sink import Sink
-from framekeep.exporting.texts import Texts, texts_of
+from framekeep.exporting.texts import Part, texts_of
 from framekeep.exporting.window import Window
-
-BATCH_BYTES: Final = 4 << 20
-"""Bytes of text that wait in memory at once."""
-_MAX_ROWS: Final = 65_536
 
 _FORMULA: Final = r"^[=+\-@\t\r\n\x{FF1D}\x{FF0B}\x{FF0D}\x{FF20}]"
 """Spreadsheets run a cell that starts like this; some know the wide forms, too."""
@@ -41,20 +37,23 @@ def delimited(window: Window, delimiter: str, *, neutralize_formulas: bool = Fal
     names, arrays = window.columns(unicode=True)
     header = change(pa.array(names, pa.large_string()))
     columns = [texts_of(array, f"column {name!r}", change) for name, array in zip(names, arrays, strict=True)]
-    return _pieces(header.to_pylist(), columns, window.rows, delimiter)
+    return _pieces(window, header.to_pylist(), columns, delimiter)
 
 
-def _pieces(names: Sequence[str], columns: Sequence[Texts], rows: int, delimiter: str) -> Iterator[bytes]:
+def _pieces(
+    window: Window, header: Sequence[str], columns: Sequence[Part], delimiter: str
+) -> Iterator[bytes]:
     if not columns:
-        yield b"\n" * (rows + 1)
+        yield b"\n" * (window.rows + 1)
         return
-    row_bytes = 1 + sum(column.row_bytes for column in columns)
-    step = max(1, min(_MAX_ROWS, int(BATCH_BYTES / row_bytes)))
     sink = Sink()
-    for start in range(0, max(rows, 1), step):
-        parts = [column.part(start, min(start + step, rows)) for column in columns]
-        table = pa.Table.from_arrays(parts, names=list(names))
-        csv.write_csv(table, sink, csv.WriteOptions(delimiter=delimiter, include_header=start == 0))
+    names, bare = (
+        csv.WriteOptions(delimiter=delimiter),
+        csv.WriteOptions(delimiter=delimiter, include_header=False),
+    )
+    for start, stop in window.batches() if window.rows else [(0, 0)]:
+        table = pa.Table.from_arrays([part(start, stop) for part in columns], names=list(header))
+        csv.write_csv(table, sink, bare if start else names)
         yield from sink.take()
 
 

@@ -14,7 +14,7 @@ MAX_ROWS = 1_048_576
 MAX_COLUMNS = 16_384
 
 
-def workbook(window: Window, step: int) -> Iterator[bytes]:
+def workbook(window: Window) -> Iterator[bytes]:
     """Return the pieces of a workbook with one sheet.
 
     Raises:
@@ -35,8 +35,8 @@ def workbook(window: Window, step: int) -> Iterator[bytes]:
                 sheet = book.add_worksheet("Data")
                 for j, name in enumerate(names):
                     sheet.write_string(0, j, name)
-                for start in range(0, window.rows, step):
-                    columns = [json_column(array[start : start + step]) for array in arrays]
+                for start, stop in window.batches():
+                    columns = [json_column(array[start:stop]) for array in arrays]
                     for i, row in enumerate(zip(*columns, strict=True), start + 1):
                         for j, cell in enumerate(row):
                             if isinstance(cell, bool):

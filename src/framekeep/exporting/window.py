@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import pandas as pd
 
 from framekeep.errors import UnsupportedTypeError
 from framekeep.exporting.labels import clean, label_text
+
+BATCH_BYTES: Final = 2 << 20
+"""Bytes of the rows that are written at once; as text and Python objects they are some times that."""
+_MOST_ROWS: Final = 65_536
 
 
 @dataclass(frozen=True)
@@ -21,10 +25,12 @@ class Heading:
     Attributes:
         labels: of the columns.
         dtypes: of the columns, as pandas names them.
+        row_bytes: about how many bytes a row has.
     """
 
     labels: Sequence[Hashable]
     dtypes: Sequence[str]
+    row_bytes: float = 0.0
 
     @cached_property
     def names(self) -> list[str]:
@@ -32,10 +38,15 @@ class Heading:
         return [label_text(label) for label in self.labels]
 
     @cached_property
+    def shown(self) -> list[str]:
+        """The names as JSON has them: lone surrogates, which are no Unicode, are U+FFFD."""
+        return [clean(name) for name in self.names]
+
+    @cached_property
     def json(self) -> bytes:
         """Names and dtypes as a JSON list."""
-        described = zip(self.names, self.dtypes, strict=True)
-        return orjson.dumps([{"name": clean(name), "dtype": clean(dtype)} for name, dtype in described])
+        described = zip(self.shown, self.dtypes, strict=True)
+        return orjson.dumps([{"name": name, "dtype": clean(dtype)} for name, dtype in described])
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,13 @@ class Window:
     def rows(self) -> int:
         """How many rows there are."""
         return len(self.index)
+
+    def batches(self) -> Iterator[tuple[int, int]]:
+        """Yield the rows that are written at once, as ``[start, stop)``."""
+        row_bytes = self.heading.row_bytes + 8 * len(self.arrays) + 8
+        step = max(1, min(_MOST_ROWS, int(BATCH_BYTES / row_bytes)))
+        for start in range(0, self.rows, step):
+            yield start, min(start + step, self.rows)
 
     @property
     def numbered(self) -> bool:

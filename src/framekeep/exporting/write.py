@@ -14,8 +14,6 @@ from framekeep.exporting.window import Window
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_CELLS = 200_000
-
 
 def pieces(
     window: Window, format: Format, options: ExportOptions, table: Callable[[], pa.Table]
@@ -34,18 +32,17 @@ def pieces(
         UnsupportedTypeError: the format has no word for a column; names it.
         InvalidInputError: the format has no room for the table.
     """
-    step = max(64, min(65_536, _CELLS // max(1, len(window.arrays))))
     if format.name == "json":
-        return document(window, options.orient, step)
+        return document(window, window.rows, options.orient)
     if format.name == "jsonl":
-        return lines(window, step)
+        return lines(window)
     if format.name in ("csv", "tsv"):
         delimiter = "\t" if format.name == "tsv" else ","
         return delimited(window, delimiter, neutralize_formulas=options.neutralize_formulas)
     if format.name == "xlsx":
         from framekeep.exporting.excel import workbook
 
-        return workbook(window, step)
+        return workbook(window)
     from framekeep.exporting.columnar import columnar
 
     return columnar(table(), format.name)

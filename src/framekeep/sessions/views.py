@@ -74,6 +74,15 @@ class Views:
 
         return self._heads.read(session_id, view)
 
+    def known_page(self, session_id: str, offset: int, limit: int) -> tuple[Revision, bytes] | None:
+        """See ``SessionReader.glance_page_json``."""
+        loaded = self._heads.glance(session_id)
+        if loaded is None:
+            return None
+        line = loaded.session.timeline
+        page: bytes | None = self._kept.get(("page", line.current.frame, offset, limit, None, "rows"))
+        return None if page is None else (loaded.session.lineage, page)
+
     def export(
         self,
         session_id: str,
@@ -154,9 +163,9 @@ class Views:
         def made() -> _Columns:
             labels = manifest.columns.tolist()
             places = range(len(labels)) if wanted is None else resolve_columns(labels, wanted)
-            return _Columns(
-                places, Heading([labels[i] for i in places], [manifest.dtypes[i] for i in places])
-            )
+            row_bytes = sum(manifest.arrays[i].nbytes for i in places) / max(1, manifest.rows)
+            heading = Heading([labels[i] for i in places], [manifest.dtypes[i] for i in places], row_bytes)
+            return _Columns(places, heading)
 
         key = ("columns", manifest.digest, _key(wanted))
         return self._remembered(key, made, lambda found: 500 * len(found.places))
