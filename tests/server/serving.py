@@ -81,6 +81,11 @@ class Served:
         lines = (self.directory / "log").read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
+    def scratch(self) -> list[str]:
+        """Return the temporary files that uploads and imports have."""
+        found = (self.store / "scratch").glob("**/*")
+        return sorted(path.name for path in found if path.is_file() and path.parent.name != "progress")
+
     def noise(self) -> list[str]:
         """Return lines that are no log lines: warnings and traces that went past the log."""
         lines = (self.directory / "log").read_text(encoding="utf-8").splitlines()

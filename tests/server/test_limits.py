@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,13 +23,6 @@ JSON = {"content-type": "application/json"}
 def pieces(size: int, piece: bytes = b"x" * 65536) -> Iterator[bytes]:
     for _ in range(size // len(piece)):
         yield piece
-
-
-def scratch(served: Served) -> list[str]:
-    """Return what lies in the directory for temporary files."""
-    return sorted(
-        name for name in os.listdir(served.store / "scratch") if name.startswith(("upload-", "workbook-"))
-    )
 
 
 class Raw:
@@ -93,7 +85,7 @@ def test_a_file_or_frame_that_is_too_large_is_refused(
         refused = http.request(method, path, content=body, headers={"content-type": kind})
     assert (refused.status_code, refused.json()["code"]) == (413, "body_too_large")
     assert variable in refused.json()["detail"]
-    assert scratch(narrow) == []
+    assert narrow.scratch() == []
 
 
 def test_a_declared_size_that_is_too_large_is_refused_before_anything_is_sent(narrow: Served) -> None:
@@ -112,7 +104,7 @@ def test_an_endless_body_is_refused_while_it_streams(narrow: Served) -> None:
                 http.send(chunk)
                 sent += 65536
         assert sent < 64 * MIB  # what lies in the buffers of both ends
-    assert scratch(narrow) == []
+    assert narrow.scratch() == []
 
 
 SPACIOUS = b"a,b\n1,2\n"  # and blank lines, which make a file large and a frame not
@@ -195,7 +187,7 @@ def test_a_body_that_does_not_come_is_a_408(odd: Served, path: str, kind: str) -
     assert b'"code":"body_timeout"' in answer
     assert b'"retryable":true' in answer
     assert b"connection: close" in answer
-    until(lambda: scratch(odd) == [], "what had come is gone")
+    until(lambda: odd.scratch() == [], "what had come is gone")
 
 
 def test_a_document_that_does_not_come_is_a_408(odd: Served, people: pd.DataFrame) -> None:
@@ -229,8 +221,8 @@ def test_a_client_that_goes_away_leaves_nothing(
             head(path, f"content-type: {kind}", "content-length: 10000000", f"authorization: {key}"),
             b"a,b\n1,2\n" * 200_000,
         )
-        until(lambda: scratch(guarded), "the body is being taken")
-    until(lambda: scratch(guarded) == [], "the body is gone")
+        until(lambda: guarded.scratch(), "the body is being taken")
+    until(lambda: guarded.scratch() == [], "the body is gone")
     assert alone.get(SESSIONS).json()["total"] == 0
 
 

@@ -9,7 +9,12 @@ import pandas as pd
 import pytest
 from serving import Endpoint, new_session
 
-NOTHING: dict[str, Any] = {"columns": {}, "reasons": {}}
+NOTHING: tuple[Any, Any] = ({}, {})
+
+
+def marks(answer: httpx2.Response) -> tuple[Any, Any]:
+    assert answer.status_code == 200, answer.text
+    return answer.json()["columns"], answer.json()["reasons"]
 
 
 def put(own: Endpoint, columns: dict[str, Any]) -> httpx2.Response:
@@ -21,23 +26,22 @@ def put_column(own: Endpoint, name: str, **body: Any) -> httpx2.Response:
 
 
 def test_a_new_session_has_no_marks(own: Endpoint) -> None:
-    assert own.get("/missing").json() == NOTHING
+    assert marks(own.get("/missing")) == NOTHING
 
 
 def test_rows_can_be_marked(own: Endpoint) -> None:
     answer = put(own, {"age": [2, 1]})
-    assert answer.status_code == 200
-    assert answer.json() == own.get("/missing").json() == {"columns": {"age": [1, 2]}, "reasons": {}}
+    assert marks(answer) == marks(own.get("/missing")) == ({"age": [1, 2]}, {})
 
 
 def test_several_columns_are_marked_in_one_step_with_reasons(own: Endpoint) -> None:
     marked = put(own, {"age": [{"rows": [1], "reason": "not asked"}, {"rows": [0, 2]}], "id": [0]})
-    assert marked.json() == {"columns": {"age": [0, 1, 2], "id": [0]}, "reasons": {"age": {"not asked": [1]}}}
+    assert marks(marked) == ({"age": [0, 1, 2], "id": [0]}, {"age": {"not asked": [1]}})
 
 
 def test_one_column_can_be_marked(own: Endpoint) -> None:
     marked = put_column(own, "age", rows=[1], reason="not asked")
-    assert marked.json() == {"columns": {"age": [1]}, "reasons": {"age": {"not asked": [1]}}}
+    assert marks(marked) == ({"age": [1]}, {"age": {"not asked": [1]}})
 
 
 def test_exactly_the_rows_that_are_given_are_marked(own: Endpoint) -> None:
@@ -47,7 +51,7 @@ def test_exactly_the_rows_that_are_given_are_marked(own: Endpoint) -> None:
 
 def test_an_empty_list_clears_a_column(own: Endpoint) -> None:
     put(own, {"age": [0, 1]})
-    assert put(own, {"age": []}).json() == NOTHING
+    assert marks(put(own, {"age": []})) == NOTHING
 
 
 def test_marks_are_a_state_of_the_data(own: Endpoint) -> None:
@@ -94,7 +98,7 @@ def test_wrong_marks_are_refused_and_nothing_is_marked(
 ) -> None:
     refused = put(own, {"id": [0], **columns})
     assert (refused.status_code, refused.json()["code"]) == (422, code)
-    assert own.get("/missing").json() == NOTHING
+    assert marks(own.get("/missing")) == NOTHING
 
 
 @pytest.mark.parametrize("name", ["\\ud800", "a\\u0000b", "x" * 100_000])

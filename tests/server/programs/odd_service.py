@@ -1,4 +1,4 @@
-"""The service as ``framekeep serve`` runs it, but with little patience and with endpoints that fail."""
+"""The service as ``framekeep serve`` runs it, but with little patience, sweeping all the time, and failing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.responses import StreamingResponse
 
 from framekeep.config import Settings
-from framekeep.server import create_app
+from framekeep.server import create_app, service
 from framekeep.server.envelope import Envelope
 from framekeep.server.log import configure
 from framekeep.server.run import serve
@@ -19,6 +19,7 @@ PATIENCE = 0.3
 
 def application() -> FastAPI:
     configure()
+    service.SWEEP_EVERY = 0.2
     app = create_app(Settings())
     for each in app.user_middleware:
         if each.cls is Envelope:
