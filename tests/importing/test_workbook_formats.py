@@ -173,6 +173,24 @@ def test_a_cell_of_an_unknown_kind_is_not_taken_for_an_empty_one(tmp_path: Path)
     assert refused.value.where == "sheet 'Data', cell A2"
 
 
+def test_lengths_of_time_in_an_ods_may_be_longer_than_a_day(tmp_path: Path) -> None:
+    def length(text: str) -> str:
+        return f'<table:table-cell office:value-type="time" office:time-value="{text}"/>'
+
+    cells = [ods_row(length(text)) for text in ("PT08H30M00S", "PT25H00M00.5S", "-PT100H00M00S")]
+    table = read(open_document(tmp_path / "a.ods", ods_row(ods_text("a")) + "".join(cells)))
+    hours = datetime.timedelta(hours=1)
+    assert table["a"] == [8.5 * hours, 25 * hours + datetime.timedelta(seconds=0.5), -100 * hours]
+    assert table.texts("a") == ["8:30:00", "25:00:00.5", "-100:00:00"]
+
+
+def test_times_of_day_in_an_ods_stay_that(tmp_path: Path) -> None:
+    cell = '<table:table-cell office:value-type="time" office:time-value="PT08H30M00S"/>'
+    rows = ods_row(ods_text("a"), ods_text("b")) + ods_row(cell, ods_text("PT1H"))
+    table = read(open_document(tmp_path / "a.ods", rows))
+    assert (table["a"], table["b"]) == ([datetime.time(8, 30)], ["PT1H"])
+
+
 def test_an_encrypted_ods_is_told_as_that(tmp_path: Path) -> None:
     manifest = "<manifest:file-entry><manifest:encryption-data/></manifest:file-entry>"
     path = open_document(tmp_path / "a.ods", ods_row(ods_text("a")), manifest=manifest)

@@ -23,8 +23,9 @@ from framekeep.errors import (
 )
 from framekeep.importing.model import PREVIEW_ROWS, ImportOptions, Limits, Parsed, Preview, Progress
 from framekeep.importing.spool import Spool
+from framekeep.importing.workbook_dates import keep_dates, keep_lengths
 from framekeep.importing.workbook_facts import SheetFacts, open_facts, refuse_spread
-from framekeep.importing.workbook_sheet import RawSheet, gather, keep_dates
+from framekeep.importing.workbook_sheet import RawSheet, gather
 from framekeep.importing.workbook_tables import first_rows, merge_tables, names_of, single_table
 
 if TYPE_CHECKING:
@@ -191,7 +192,10 @@ class _Book:
             )
         if not columns:
             raise EmptyFileError(f"The sheet {name!r} has no cell with a value.", where=f"sheet {name!r}")
-        keep_dates(raw, self._facts.dates_from_1904, lambda: self._facts.serials(name))
+        if self._options.format == "ods":
+            keep_lengths(raw.columns)
+        else:
+            keep_dates(raw.columns, self._facts.dates_from_1904, lambda: self._facts.serials(name))
         return raw
 
     def preview(self, name: str, suggested: bool, progress: Progress) -> Preview:

@@ -28,6 +28,7 @@ class _Patterns(NamedTuple):
     """What is searched for, with the prefix of the sheet's elements and the quotes of its attributes."""
 
     row: re.Pattern[bytes]
+    unusual: re.Pattern[bytes]
     far: re.Pattern[bytes]
     unnamed: re.Pattern[bytes]
     error: re.Pattern[bytes]
@@ -53,6 +54,7 @@ def _patterns(prefix: bytes, quote: bytes) -> _Patterns:
     value = rb"%b?\s*<%bv(?:\s[^<>]*)?>" % (formula, p)
     return _Patterns(
         row=re.compile(rb"""<%brow\s(?:[^<>]*?\s)?r=["']([0-9]{1,9})["']""" % p),
+        unusual=re.compile(rb"<%bc(?! r=%b[A-Z][0-9]{1,5}%b)(?![A-Za-z:.])" % (p, quote, quote)),
         far=re.compile(rb" r=%b(?:([A-Z]{2,3})([0-9]+)|[A-Z]([0-9]{6,}))" % quote),
         unnamed=re.compile(rb"<%bc(?![A-Za-z:.])(?! r=)" % p),
         error=re.compile(rb"""<%bc\s([^<>]*?\bt=["']e["'][^<>]*)>%b([^<]*)</""" % (p, value)),
@@ -255,6 +257,8 @@ def _rows(patterns: _Patterns, piece: bytes, facts: SheetFacts) -> int:
 
 def _columns(patterns: _Patterns, piece: bytes, facts: SheetFacts) -> int:
     """Take note of cells beyond column Z and row 99,999; return how wide the others make the sheet."""
+    if patterns.unusual.search(piece) is None:
+        return 26
     names: set[bytes] = set()
     rows: set[bytes] = set()
     for name, row, other in patterns.far.findall(piece):

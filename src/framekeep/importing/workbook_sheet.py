@@ -6,7 +6,6 @@ that has any; it ends where the values end. Rows without values in between stay.
 
 from __future__ import annotations
 
-import datetime
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,12 +18,9 @@ import pyarrow.compute as pc
 from framekeep.errors import EmptyFileError
 from framekeep.importing.model import ImportOptions, Limits
 from framekeep.importing.workbook_cells import (
-    DATE,
     DIGITS,
-    INSTANT,
     NUMBER,
     TEXT,
-    TIME,
     Block,
     RawColumn,
     cell_text,
@@ -37,11 +33,6 @@ if TYPE_CHECKING:
     from python_calamine import CalamineSheet
 
 _CELLS_PER_BLOCK = 1 << 17
-_NO_DAY = datetime.date(1900, 2, 28)  # where the reader puts the 29th, too
-_FIRST_DAY = datetime.date(1904, 1, 1)
-_DAY = 86_400_000  # milliseconds
-
-Serials = Callable[[], Mapping[int, float]]
 
 
 @dataclass(slots=True)
@@ -116,46 +107,6 @@ def gather(
     raw.merged = sheet.merged_cell_ranges or ()
     _trim(raw)
     return raw
-
-
-def keep_dates(raw: RawSheet, from_1904: bool, serials: Serials) -> None:
-    """Put right what the reader makes of numbers that are formatted as dates and are none.
-
-    A number below 0 becomes a time of day there, the 29th of February 1900 the 28th, and the first day of a
-    workbook that counts from 1904 a time of day.
-    """
-    doubtful = [column for column in raw.columns if _doubtful(column)]
-    if not doubtful:
-        return
-    numbers = serials()
-    by_column: dict[int, dict[int, float]] = {}
-    for cell, number in numbers.items():
-        row, at = position(cell)
-        by_column.setdefault(at, {})[row] = number
-    for column in doubtful:
-        found = by_column.get(column.column, {})
-        for block in column.blocks:
-            here = {row - block.row: n for row, n in found.items() if 0 <= row - block.row < block.length}
-            temporal = {
-                at: n
-                for at, n in here.items()
-                if any(_has(block, kind, at) for kind in (DATE, INSTANT, TIME))
-            }
-            below = {at: n for at, n in temporal.items() if n < 0}
-            if below:
-                block.put(NUMBER, below)
-            no_day = {at: _no_day(n) for at, n in temporal.items() if n >= 60 and not from_1904}
-            if no_day:
-                block.put(TEXT, no_day)
-        if from_1904 and column.kinds() & {DATE, INSTANT}:
-            for block in column.blocks:
-                times = block.parts.get(TIME)
-                if times is not None:
-                    values = enumerate(times.to_pylist())
-                    block.put(
-                        INSTANT,
-                        {at: datetime.datetime.combine(_FIRST_DAY, t) for at, t in values if t is not None},
-                    )
 
 
 def _find_header(
@@ -253,26 +204,3 @@ def _trim(raw: RawSheet) -> None:
     while blank < len(raw.columns) and raw.columns[blank].blank:
         blank += 1
     del raw.columns[:blank]
-
-
-def _doubtful(column: RawColumn) -> bool:
-    if TIME in column.kinds():
-        return True
-    for block in column.blocks:
-        for kind in (DATE, INSTANT):
-            values = block.parts.get(kind)
-            if values is not None and pc.any(pc.equal(values.cast(pa.date32()), pa.scalar(_NO_DAY))).as_py():
-                return True
-    return False
-
-
-def _no_day(number: float) -> str:
-    milliseconds = min(round((number - 60) * _DAY), _DAY - 1)
-    if not milliseconds:
-        return "1900-02-29"
-    return f"1900-02-29 {(datetime.datetime.min + datetime.timedelta(milliseconds=milliseconds)).time()}"
-
-
-def _has(block: Block, kind: str, at: int) -> bool:
-    part = block.parts.get(kind)
-    return part is not None and part[at].is_valid
