@@ -92,6 +92,14 @@ def test_what_is_no_regular_file_is_not_waited_for(importer: Importer, tmp_path:
         importer.read(tmp_path / "f.csv", "f.csv")
 
 
+def test_a_name_need_be_no_unicode(importer: Importer, orders: Orders) -> None:
+    path = orders("nothing")
+    odd = Path(os.fsdecode(os.fsencode(path.parent) + b"/\xff.csv"))
+    path.rename(odd)
+    with importer.read(odd, odd.name) as file:
+        assert file.notes == ("called ?.csv",)
+
+
 def test_a_device_is_not_read(importer: Importer) -> None:
     assert stat.S_ISCHR(os.stat("/dev/zero").st_mode)
     with pytest.raises(InvalidInputError, match="no regular file"):
@@ -278,6 +286,8 @@ def test_options_go_and_come_as_they_are() -> None:
         ({"types": {"a": "money"}}, "no type 'money'"),
         ({"sheets": ()}, "at least one sheet"),
         ({"sheets": ("a", "a")}, "twice"),
+        ({"missing": ("\udcff",)}, "no Unicode"),
+        ({"types": {"\udcff": "text"}}, "no Unicode"),
     ],
 )
 def test_an_option_that_cannot_be_is_named(wrong: dict[str, Any], words: str) -> None:

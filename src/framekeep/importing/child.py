@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import json
 import os
 import resource
 import signal
@@ -62,7 +63,7 @@ def run(zygote: int, channel: int, spool: int, readers: str, limits: dict[str, A
     allowed = Limits.from_json(limits)
     _cap(allowed)
     with socket.socket(fileno=_CHANNEL) as parent, os.fdopen(_SPOOL, "r+b") as file:
-        order = orjson.loads(_line(parent))
+        order = json.loads(_line(parent))
         says = _Voice(parent)
         try:
             answer = _perform(order, allowed, import_module(readers), says, Spool(file, Path(directory)))

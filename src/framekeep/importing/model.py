@@ -140,6 +140,9 @@ class ImportOptions:
                 raise InvalidInputError(
                     f"There is no type {kind!r} for the column {column!r}. There are {', '.join(TYPES)}."
                 )
+        for text in (self.encoding, self.delimiter, *self.missing, *self.types, *(self.sheets or ())):
+            if text is not None and not _is_unicode(text):
+                raise InvalidInputError("An option of the import holds text that is no Unicode.")
         if self.sheets is not None and not self.sheets:
             raise InvalidInputError("Name at least one sheet, or none for the suggested one.")
         if self.sheets is not None and len(set(self.sheets)) != len(self.sheets):
@@ -408,6 +411,14 @@ _KINDS: dict[type, str] = {
     dict: "an object",
     list: "a list",
 }
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # lone surrogates, as for bytes of a command line that are no UTF-8
+        return False
+    return True
 
 
 def _cells(row: object) -> tuple[str | None, ...]:

@@ -53,6 +53,7 @@ PRELOADED = (
     "pyarrow.csv",
     "framekeep.importing.formats",
     "framekeep.importing.text",
+    "framekeep.importing.mapping",
     "python_calamine",
     "framekeep.importing.workbook",
     "pyarrow.parquet",

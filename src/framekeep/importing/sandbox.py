@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import logging
 import os
 import select
@@ -97,7 +98,8 @@ class Sandbox:
             StorageFullError: no room for it on the scratch disk.
             ServiceError: the children cannot be started, or this is closed.
         """
-        order = {"task": task, "path": str(path.absolute()), "filename": filename, "options": options}
+        called = filename.encode("utf-8", "replace").decode()  # which no path need be
+        order = {"task": task, "path": str(path.absolute()), "filename": called, "options": options}
         while not self._free.acquire(timeout=_HEARTBEAT):
             progress(0.0, "Waiting for other imports")
         try:
@@ -267,7 +269,7 @@ class _Conversation:
         Not before: a file that is mapped must not be in the hands of a process that may cut it short.
         """
         deadline = time.monotonic() + self._limits.seconds + _BACKSTOP
-        self._order(orjson.dumps(order, option=orjson.OPT_APPEND_NEWLINE), deadline)
+        self._order(json.dumps(order).encode() + b"\n", deadline)  # orjson refuses a path that is no UTF-8
         poll = select.poll()
         poll.register(self._channel, select.POLLIN)
         poll.register(self._leash, select.POLLIN)
