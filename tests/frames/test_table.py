@@ -85,3 +85,16 @@ def test_every_odd_frame_is_given_as_a_table_or_refused_by_name() -> None:
             except UnsupportedTypeError as refusal:
                 unnamed += not refusal.where
     assert unnamed == 0
+
+
+def test_cells_that_hold_one_list_a_billion_times_are_refused() -> None:
+    cell: list[object] = [0] * 10
+    for _ in range(30):
+        cell = [cell, cell]
+    with pytest.raises(UnsupportedTypeError, match=r"column 'a' .* repeated"):
+        table(objects(cell))
+
+
+def test_cells_that_are_one_list_are_given_each() -> None:
+    cell = [1, 2]
+    assert table(objects(*[cell] * 1000))["a"].to_pylist() == [[1, 2]] * 1000

@@ -16,6 +16,8 @@ from framekeep.frames.manifest import place
 
 _DEPTH: Final = 64
 """Deeper containers in cells are refused: pyarrow recurses on the C stack, and a cyclic list crashes it."""
+_REPEATED: Final = 64
+"""Parts that a cell may hold again, on average: more are refused, as a small cell can hold a list very often."""
 
 
 def table_of(frame: pd.DataFrame) -> pa.Table:
@@ -72,13 +74,14 @@ def _column(array: Any, where: str) -> pa.ChunkedArray | pa.Array:
     try:
         if isinstance(array, np.ndarray):
             if array.dtype == np.dtype(object):
+                parts = _Parts(where, len(array))
                 for cell in array:
-                    _refuse_deep(cell, where)
+                    parts.check(cell)
                 made = pa.array(array, from_pandas=True)
                 if _may_lose(made.type) and any(map(_lost, array, made.to_pylist())):
                     raise UnsupportedTypeError(
                         f"{where} has the type object, and Arrow's type for its cells, {made.type}, does not "
-                        "hold all of them exactly: use get_dataframe, or cast the column.",
+                        "hold all of them exactly: use get_dataframe or JSON, or cast the column.",
                         where=where,
                         type_name=kind,
                     )
@@ -92,7 +95,7 @@ def _column(array: Any, where: str) -> pa.ChunkedArray | pa.Array:
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise UnsupportedTypeError(
             f"{where} has the type {kind}, which Arrow has no type for ({type(error).__name__}): "
-            "use get_dataframe, or cast the column.",
+            "use get_dataframe or JSON, or cast the column.",
             where=where,
             type_name=kind,
         ) from error
@@ -118,22 +121,43 @@ def _lost(cell: Any, back: Any) -> bool:
     return isinstance(cell, dt.date | dt.time | dt.timedelta) and not bool(cell == back)
 
 
-def _refuse_deep(cell: object, where: str, depth: int = 0) -> None:
-    inner: Any
-    if isinstance(cell, dict):
-        inner = cell.values()
-    elif isinstance(cell, list | tuple | set | frozenset) or (
-        isinstance(cell, np.ndarray) and cell.dtype == np.dtype(object)
-    ):
-        inner = cell
-    else:
-        return
-    if depth >= _DEPTH:
-        raise UnsupportedTypeError(
-            f"{where} has a cell that is cyclic or nested more than {_DEPTH} deep, which Arrow cannot hold: "
-            "use get_dataframe.",
-            where=where,
+class _Parts:
+    """What is in the cells of an object column, walked before Arrow takes it."""
+
+    def __init__(self, where: str, rows: int) -> None:
+        self._where = where
+        self._seen: dict[int, object] = {}  # by id; holding them keeps the ids from being used again
+        self._left = 1_000_000 + _REPEATED * rows
+
+    def check(self, cell: object, depth: int = 0) -> None:
+        """Look into a cell.
+
+        Raises:
+            UnsupportedTypeError: it is nested too deep, or holds parts again so often that Arrow, which has
+                no references, would take memory without bound.
+        """
+        inner: Any
+        if isinstance(cell, dict):
+            inner = cell.values()
+        elif isinstance(cell, list | tuple | set | frozenset) or (
+            isinstance(cell, np.ndarray) and cell.dtype == np.dtype(object)
+        ):
+            inner = cell
+        else:
+            return
+        if depth >= _DEPTH:
+            raise self._refused(cell, f"that is cyclic or nested more than {_DEPTH} deep")
+        if depth and id(cell) in self._seen:
+            self._left -= 1 + len(inner)
+            if self._left < 0:
+                raise self._refused(cell, "with parts that are repeated very many times")
+        self._seen[id(cell)] = cell
+        for item in inner:
+            self.check(item, depth + 1)
+
+    def _refused(self, cell: object, what: str) -> UnsupportedTypeError:
+        return UnsupportedTypeError(
+            f"{self._where} has a cell {what}, which Arrow cannot hold: use get_dataframe, or JSON.",
+            where=self._where,
             type_name=type(cell).__name__,
         )
-    for item in inner:
-        _refuse_deep(item, where, depth + 1)
