@@ -158,6 +158,13 @@ class DataManager:
         """Return the revision and a page as JSON ``{"columns", "rows", "offset", "limit", "total_rows"}``."""
         return self.backend.get_page_json(session_id, offset, limit, columns, version=version, orient=orient)
 
+    def glance_page_json(self, session_id: str, offset: int, limit: int) -> tuple[Revision, bytes] | None:
+        """Return what ``get_page_json`` would, if that means waiting for nobody; None says nothing.
+
+        For an event loop, that must not wait.
+        """
+        return self.backend.glance_page_json(session_id, offset, limit)
+
     def export(
         self,
         session_id: str,

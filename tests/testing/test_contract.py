@@ -316,6 +316,24 @@ class HealthRaises(MemoryEngine):
         return super().health()
 
 
+class GlanceIsStale(MemoryEngine):
+    """Remembers the first head it saw."""
+
+    def glance(self, space: Space) -> Head | None:
+        kept: dict[Space, Head | None] = self.__dict__.setdefault("_kept", {})
+        if kept.get(space) is None:
+            kept[space] = super().glance(space)
+        return kept[space]
+
+
+class GlanceSeesTheExpired(MemoryEngine):
+    """Does not look at the clock."""
+
+    def glance(self, space: Space) -> Head | None:
+        held = self._spaces().get(space)
+        return None if held is None or held.revision is None else Head(held.revision, held.body, None)
+
+
 class BodyIsText(MemoryEngine):
     """Loses bytes that are not UTF-8."""
 
@@ -368,6 +386,8 @@ CAUGHT_BY = {
     PrefixSpills: "test_one_name_starting_with_another_is_another_space",
     ClosedStaysOpen: "test_closed_engine_says_so",
     HealthRaises: "test_health_of_a_closed_engine_does_not_raise",
+    GlanceIsStale: "test_glance_is_never_out_of_date",
+    GlanceSeesTheExpired: "test_glance_sees_nothing_that_expired",
     BodyIsText: "test_commit_then_load_gives_revision_and_body",
     ClockMustNotGoBack: "test_clock_set_back_loses_nothing",
 }

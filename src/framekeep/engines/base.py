@@ -111,6 +111,14 @@ class Engine(Protocol):
         """Return the head; None when the space is absent or expired."""
         ...
 
+    def glance(self, space: Space) -> Head | None:
+        """Return the head if that means waiting for nobody: no lock that is held for long, no network.
+
+        For an event loop, that must not wait. None says nothing: whether there is no such space, or it only
+        cannot be told at once, is what ``load`` says. Never raises for the state of the store.
+        """
+        ...
+
     def commit(self, space: Space, change: Change) -> None:
         """Make ``change`` as one step, durable when this returns.
 

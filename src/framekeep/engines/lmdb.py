@@ -84,19 +84,23 @@ class LmdbEngine:
             SessionDamagedError: the head is not what was written.
         """
         key, store = records.space_key(space), self._opened()
+        return store.run(lambda: self._load(store, key))
 
-        def work() -> Head | None:
-            now = self._clock()
-            with reading(store, buffers=True) as (txn, rows):
-                head = head_of(store, txn, key)
-                if head is None:
-                    return None
-                expiry = records.effective_expiry(head, rows.get(key))
-            if expiry <= now:
+    def glance(self, space: Space) -> Head | None:
+        """Return the head as it is in mapped memory; None if there is none, or it must be waited for."""
+        key, store = records.space_key(space), self._opened()
+        return store.run_at_once(lambda: self._load(store, key))
+
+    def _load(self, store: lmdb_store.Store, key: bytes) -> Head | None:
+        now = self._clock()
+        with reading(store, buffers=True) as (txn, rows):
+            head = head_of(store, txn, key)
+            if head is None:
                 return None
-            return Head(head.revision, head.body, None if expiry == inf else expiry - now)
-
-        return store.run(work)
+            expiry = records.effective_expiry(head, rows.get(key))
+        if expiry <= now:
+            return None
+        return Head(head.revision, head.body, None if expiry == inf else expiry - now)
 
     def commit(self, space: Space, change: Change) -> None:
         """Make ``change`` as one step, on disk when this returns.

@@ -37,6 +37,15 @@ class Gate:
                 self._changed.wait()
             self._inside.add(me)
 
+    def enter_at_once(self) -> bool:
+        """Go in if the gate is open and this thread is outside; else return False."""
+        me = threading.get_ident()
+        with self._changed:
+            if self._shut or me in self._inside:
+                return False
+            self._inside.add(me)
+            return True
+
     def leave(self) -> None:
         """Go out."""
         with self._changed:

@@ -30,6 +30,7 @@ from framekeep.errors import (
     ForeignStoreError,
     FramekeepError,
     NewerFormatError,
+    SessionDamagedError,
     StorageBusyError,
     StorageError,
     StorageFullError,
@@ -131,6 +132,19 @@ class Store:
             if fatal is not None:
                 raise fatal
 
+    def run_at_once(self, work: Callable[[], T]) -> T | None:
+        """Return what ``work``, which only reads, returns; None where ``run`` would wait, mend or fail."""
+        if not self.gate.enter_at_once():
+            return None
+        try:
+            if self.main is None or self.touched is None or not self._whole(self.main):
+                return None
+            return work()
+        except (lmdb.Error, OSError, SessionDamagedError):
+            return None
+        finally:
+            self.gate.leave()
+
     def _growing(self, env: lmdb.Environment, need: int) -> Callable[[], None]:
         seen = env.info()["map_size"]
         return lambda: self._grow(env, seen, need)
@@ -180,16 +194,21 @@ class Store:
 
     def _refuse_cut_file(self, main: lmdb.Environment) -> None:
         """Raise StoreDamagedError if the file is shorter than its pages: reading it would kill us."""
+        if self._whole(main):
+            return
+        if os.fstat(self._data_fd).st_nlink == 0:
+            raise StoreDamagedError(f"The store {self.path} was deleted or replaced while it was open.")
+        self._judge_short_file(main)
+
+    def _whole(self, main: lmdb.Environment) -> bool:
+        """Say whether the file is there, and long enough for its pages as far as that is seen at once."""
         status = os.fstat(self._data_fd)
         size = status.st_size
         if size >= self._needed:
             self._needed = max(self._needed, (main.info()["last_pgno"] + 1) * self._page_size)
             if size < self._needed:
                 size = os.fstat(self._data_fd).st_size  # another process has committed in between
-        if status.st_nlink == 0:
-            raise StoreDamagedError(f"The store {self.path} was deleted or replaced while it was open.")
-        if size < self._needed and (size, self._needed) != self._harmless:
-            self._judge_short_file(main)
+        return status.st_nlink > 0 and (size >= self._needed or (size, self._needed) == self._harmless)
 
     def _judge_short_file(self, main: lmdb.Environment) -> None:
         """Make a file long enough that is short only by unused pages at its end.

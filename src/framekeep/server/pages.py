@@ -43,8 +43,11 @@ class PageRoute(APIRoute):
             service: Service = request.app.state.service
             owner = service.keys.owner(request.headers.get("authorization"))
             session_id = owner.stored(request.path_params["session_id"])
-            get = service.manager.get_page_json
-            return answer(*await service.threads.quick(get, session_id, *asked))
+            manager = service.manager
+            found = manager.glance_page_json(session_id, *asked)
+            if found is None:
+                found = await service.threads.quick(manager.get_page_json, session_id, *asked)
+            return answer(*found)
 
         return handle
 

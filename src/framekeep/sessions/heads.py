@@ -63,12 +63,22 @@ class Step(Generic[T]):
     blobs: Mapping[Digest, bytes] = field(default_factory=dict)
 
 
+def _moves_little(loaded: Loaded) -> bool:
+    """Say whether an access would hardly move the expiry."""
+    ttl = loaded.session.ttl
+    return 0 <= ttl - loaded.left < min(_LITTLE, ttl / 1000)
+
+
 class _Decoded:
     """The sessions of the last heads seen: a revision never names another state."""
 
     def __init__(self, limit: int = 256) -> None:
         self._limit = limit
         self._sessions: dict[Revision, Session] = {}
+
+    def seen(self, revision: Revision) -> Session | None:
+        """Return the session of a revision if it was decoded before."""
+        return self._sessions.get(revision)
 
     def get(self, revision: Revision, decode: Callable[[], Session]) -> Session:
         """Return the session of a revision, decoded if need be."""
@@ -131,10 +141,18 @@ class Heads:
         who pages through a session need not wait for a lock each time.
         """
         loaded = self.load(session_id)
-        ttl = loaded.session.ttl
-        if not 0 <= ttl - loaded.left < min(_LITTLE, ttl / 1000):
+        if not _moves_little(loaded):
             self._touch(loaded, session_id)
         return loaded
+
+    def glance(self, session_id: str) -> Loaded | None:
+        """Return what ``access`` would, if that means waiting for nobody; None says nothing."""
+        head = self.engine.glance(space("session", checked_id(session_id)))
+        session = None if head is None else self._decoded.seen(head.revision)
+        if head is None or session is None:
+            return None
+        loaded = Loaded(head.revision, session, session.ttl if head.ttl is None else head.ttl)
+        return loaded if _moves_little(loaded) else None
 
     def _touch(self, loaded: Loaded, session_id: str) -> None:
         name = space("session", session_id)

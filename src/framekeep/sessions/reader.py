@@ -228,6 +228,14 @@ class SessionReader:
         """
         return self._views.page_json(session_id, offset, limit, columns, version, orient)
 
+    def glance_page_json(self, session_id: str, offset: int, limit: int) -> tuple[Revision, bytes] | None:
+        """Return what ``get_page_json`` would, if that means waiting for nobody; None says nothing.
+
+        For an event loop, that must not wait: the page is one that this process has made before, the store
+        is in mapped memory, and the expiry need not be moved.
+        """
+        return self._views.known_page(session_id, offset, limit)
+
     def export(
         self,
         session_id: str,

@@ -31,6 +31,15 @@ class ExpiryContract(ContractBase):
         assert self.engine.count() == self.engine.count("session:") == self.engine.count("session:a") == 0
         assert self.names() == set()
 
+    def test_glance_sees_nothing_that_expired(self) -> None:
+        revision = self.put(ttl=10.0)
+        self.engine.touch(A, 20.0)
+        self.advance(15.0)
+        head = self.engine.glance(A)
+        assert head is None or (head.revision, head.ttl) == (revision, self.about(5.0))
+        self.advance(5.0)
+        assert self.engine.glance(A) is None
+
     def test_expired_space_stays_gone(self) -> None:
         self.put(ttl=10.0)
         self.advance(11.0)

@@ -38,6 +38,15 @@ class HeadContract(ContractBase):
         assert head is not None
         assert (head.revision, head.body) == (second, b"two")
 
+    def test_glance_is_never_out_of_date(self) -> None:
+        assert self.engine.glance(A) is None
+        revision = None
+        for number in range(5):
+            revision = self.put(expected=revision, body=b"%d" % number)
+            assert self.engine.glance(A) in (None, self.engine.load(A))
+        self.delete(A, revision)
+        assert self.engine.glance(A) is None
+
     def test_wrong_expected_revision_conflicts(self) -> None:
         revision = self.put()
         with pytest.raises(Conflict):

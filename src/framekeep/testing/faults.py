@@ -32,6 +32,10 @@ class Passing:
         """Pass on."""
         return self.inner.load(space)
 
+    def glance(self, space: Space) -> Head | None:
+        """Pass on."""
+        return self.inner.glance(space)
+
     def commit(self, space: Space, change: Change) -> None:
         """Pass on."""
         self.inner.commit(space, change)
@@ -124,6 +128,14 @@ class FailAt(Passing):
         """Count, perhaps fail, pass on."""
         self._call()
         return super().load(space)
+
+    def glance(self, space: Space) -> Head | None:
+        """Count, perhaps see nothing, pass on."""
+        try:
+            self._call()
+        except InjectedFault:
+            return None
+        return super().glance(space)
 
     def commit(self, space: Space, change: Change) -> None:
         """Count, perhaps fail, pass on."""

@@ -17,7 +17,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from framekeep.engines.base import Change, Engine, blobs
+from framekeep.engines.base import Change, Engine, Head, blobs
 from framekeep.engines.memory import MemoryEngine
 from framekeep.errors import BlobMissing, Conflict
 from framekeep.names import Digest, Revision, Space, digest_of
@@ -154,6 +154,8 @@ def engine_machine(
         def both_look_alike(self) -> None:
             for space in SPACES:
                 seen = self.both(_calling(_head, space))
+                glanced = _seen(self.engine.glance(space))
+                assert glanced in (None, seen[1]), f"a glance gives {glanced}, the model {seen[1]}"
                 self.both(_calling(_log, space))
                 if seen == ("returned", None):
                     continue  # what is left of a space that is gone is nobody's business
@@ -191,7 +193,10 @@ def _log(engine: Engine, space: Space) -> list[bytes]:
 
 
 def _head(engine: Engine, space: Space) -> Any:
-    head = engine.load(space)
+    return _seen(engine.load(space))
+
+
+def _seen(head: Head | None) -> Any:
     return None if head is None else (head.revision, head.body, _rounded(head.ttl))
 
 
