@@ -17,7 +17,7 @@ from framekeep.frames.manifest import place
 _DEPTH: Final = 64
 """Deeper containers in cells are refused: pyarrow recurses on the C stack, and a cyclic list crashes it."""
 _REPEATED: Final = 64
-"""Parts that a cell may hold again, on average: more are refused, as a small cell can hold a list very often."""
+"""Parts a cell may hold again, on average; more are refused: a small cell can hold one list very often."""
 
 
 def table_of(frame: pd.DataFrame) -> pa.Table:
