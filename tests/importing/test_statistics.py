@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from framekeep.errors import (
     DamagedFileError,
     FileTooLargeError,
     UnknownColumnError,
+    UnknownFormatError,
     UnreadableFileError,
     WrongTypeError,
 )
@@ -225,3 +227,12 @@ def test_a_date_with_a_time_is_an_instant() -> None:
     found = times(pa.chunked_array([[13_797_216_060.0]]), counted)
     assert found is not None
     assert found.to_pylist() == [datetime.datetime(2020, 1, 1, 0, 1)]
+
+
+def test_a_reader_that_is_not_installed_is_named_with_its_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = sav(tmp_path / "a.sav")
+    monkeypatch.setitem(sys.modules, "pyreadstat", None)
+    with pytest.raises(UnknownFormatError, match=r"pip install 'framekeep\[statistics\]'"):
+        read(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+import sys
 import zipfile
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from framekeep.errors import (
     EmptyFileError,
     FileTooLargeError,
     PasswordProtectedError,
+    UnknownFormatError,
     UnreadableFileError,
 )
 from framekeep.importing.model import MIB
@@ -252,3 +254,11 @@ def test_an_old_workbook_that_tells_of_too_many_cells_is_refused(
     with pytest.raises(DamagedFileError, match="said to have more cells") as refused:
         read(path)
     assert refused.value.where == "sheet 'Data'"
+
+
+def test_a_reader_that_is_not_installed_is_named_with_its_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "python_calamine", None)
+    with pytest.raises(UnknownFormatError, match=r"pip install 'framekeep\[excel\]'"):
+        read(one_sheet(tmp_path / "a.xlsx", HEADER))

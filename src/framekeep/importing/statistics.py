@@ -19,6 +19,7 @@ from framekeep.errors import (
     FileTooLargeError,
     UnknownColumnError,
     UnknownEncodingError,
+    UnknownFormatError,
 )
 from framekeep.importing.model import (
     PREVIEW_ROWS,
@@ -94,6 +95,13 @@ class _File:
 
     def __init__(self, path: Path, options: ImportOptions, limits: Limits) -> None:
         """Read what the file says of itself; raises what it can be refused for by then."""
+        try:
+            import pyreadstat  # noqa: F401 -- whether it is there
+        except ImportError as error:
+            raise UnknownFormatError(
+                "Files of statistics programs are read with pyreadstat, which is not installed here: "
+                "pip install 'framekeep[statistics]'."
+            ) from error
         self._path = path
         self._limits = limits
         self._format = options.format or "sav"

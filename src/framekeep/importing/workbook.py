@@ -20,6 +20,7 @@ from framekeep.errors import (
     FramekeepError,
     InvalidInputError,
     PasswordProtectedError,
+    UnknownFormatError,
 )
 from framekeep.importing.model import PREVIEW_ROWS, ImportOptions, Limits, Parsed, Preview, Progress
 from framekeep.importing.spool import Spool
@@ -110,8 +111,13 @@ class _Book:
     """A workbook while it is read."""
 
     def __init__(self, path: Path, options: ImportOptions, limits: Limits) -> None:
-        from python_calamine import CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
-
+        try:
+            from python_calamine import CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
+        except ImportError as error:
+            raise UnknownFormatError(
+                "Workbooks are read with python-calamine, which is not installed here: "
+                "pip install 'framekeep[excel]'."
+            ) from error
         self._options = options
         self._limits = limits
         self._facts = open_facts(path, options.format or "xlsx", limits)
