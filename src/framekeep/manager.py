@@ -7,7 +7,7 @@ do is told in ``sessions``.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from framekeep.editing import Operation
-    from framekeep.exporting import ExportOptions
+    from framekeep.exporting import Export, ExportOptions
     from framekeep.frames import Damage, FrameDiff
     from framekeep.sessions import Edit, Outcome, SessionBackend, Told
 
@@ -175,7 +175,7 @@ class DataManager:
         columns: Sequence[Hashable] | None = None,
         version: int | str = "current",
         options: ExportOptions | None = None,
-    ) -> tuple[Revision, Iterator[bytes]]:
+    ) -> tuple[Revision, Export]:
         """Return the revision and the pieces of a file that holds the frame ("csv", "parquet", "xlsx" …)."""
         return self.backend.export(
             session_id, format, offset=offset, limit=limit, columns=columns, version=version, options=options

@@ -29,7 +29,31 @@ def test_export_does_not_replace_a_file_unasked(framekeep, session: str, tmp_pat
 
 
 def test_export_says_what_it_wrote(framekeep, session: str) -> None:
-    assert framekeep("export", session, "out.parquet", "--json").json["rows"] == 3
+    said = framekeep("export", session, "out.parquet", "--json").json
+    assert (said["rows"], said["columns"]) == (3, 3)
+
+
+@pytest.mark.parametrize("name", ["out.json", "out.jsonl", "out.xlsx"])
+def test_export_writes_what_else_the_suffix_names(framekeep, session: str, tmp_path: Path, name: str) -> None:
+    assert framekeep("export", session, name).code == 0
+    assert (tmp_path / name).stat().st_size > 0
+
+
+def test_export_takes_columns_a_version_and_care_for_formulas(framekeep, tmp_path: Path) -> None:
+    with framekeep.manager() as manager:
+        session = manager.create_session(pd.DataFrame({"a": [1], "b": ["=1"], "c": [2]}))
+        manager.commit_dataframe(session, pd.DataFrame({"z": [0]}), "replace")
+    options = ("--version", 1, "--column", "b", "--column", "a", "--neutralize-formulas")
+    assert framekeep("export", session, "out.csv", *options).code == 0
+    assert (tmp_path / "out.csv").read_text() == '"b","a"\n"\'=1",1\n'
+
+
+def test_export_refuses_a_column_that_is_not_there_and_leaves_no_file(
+    framekeep, session: str, tmp_path: Path
+) -> None:
+    refused = framekeep("export", session, "out.csv", "--column", "ages")
+    assert (refused.code, "'ages'" in refused.err) == (3, True)
+    assert not (tmp_path / "out.csv").exists()
 
 
 # --- sessions ---------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 from one_space import Space
 
-from framekeep.exporting import ExportOptions, Heading, Window, format_named, page_json, pieces
+from framekeep.exporting import ExportOptions, Heading, Window, export, format_named, page_json
 from framekeep.frames import FrameCodec
 from framekeep.frames.tables import table_from
 
@@ -38,7 +38,7 @@ def table_of(window: Window) -> pa.Table:
 
 def written(window: Window, name: str, **options: Any) -> bytes:
     """Return the file of a window."""
-    return b"".join(pieces(window, format_named(name), ExportOptions(**options), lambda: table_of(window)))
+    return b"".join(export(window, format_named(name), ExportOptions(**options), lambda: table_of(window)))
 
 
 def page(window: Window, orient: str = "rows") -> bytes:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from framekeep.cli import audit, config, demo, imports, serve, sessions, store, transfer, versions
+from framekeep.cli import audit, config, demo, exports, imports, serve, sessions, store, versions
 from framekeep.cli.exits import INTERRUPTED, OK, UNEXPECTED, exit_code
 from framekeep.cli.run import Run, fall_silent, lift, printable
 from framekeep.errors import FramekeepError
@@ -72,7 +72,7 @@ def root(
 demo.add_to(app)
 serve.add_to(app)
 imports.add_to(app)
-transfer.add_to(app)
+exports.add_to(app)
 sessions.add_to(app)
 versions.add_to(app)
 audit.add_to(app)

@@ -40,7 +40,7 @@ def demo(
     """
     from framekeep.cli.demo_story import Story
     from framekeep.cli.flights import flights
-    from framekeep.cli.tables import UnusableFileError
+    from framekeep.cli.targets import UnusableFileError
 
     run = of(ctx)
     with ExitStack() as stack:

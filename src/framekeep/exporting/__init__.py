@@ -9,19 +9,20 @@ from framekeep.exporting.labels import label_text, resolve_columns
 from framekeep.exporting.media import FORMATS, Format, format_accepted, format_named, format_of
 from framekeep.exporting.options import ExportOptions
 from framekeep.exporting.window import Heading, Window
-from framekeep.exporting.write import pieces
+from framekeep.exporting.write import Export, export
 
 __all__ = [
     "FORMATS",
+    "Export",
     "ExportOptions",
     "Format",
     "Heading",
     "Window",
+    "export",
     "format_accepted",
     "format_named",
     "format_of",
     "label_text",
     "page_json",
-    "pieces",
     "resolve_columns",
 ]

@@ -15,10 +15,27 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def pieces(
-    window: Window, format: Format, options: ExportOptions, table: Callable[[], pa.Table]
-) -> Iterator[bytes]:
-    """Return a table in a format, as pieces of a file.
+class Export(Iterator[bytes]):
+    """The pieces of a file, in order; each can be had once.
+
+    Attributes:
+        format: what the file is.
+        rows: how many it holds.
+        columns: how many it holds, those of an index not counted.
+    """
+
+    def __init__(self, pieces: Iterator[bytes], format: Format, rows: int, columns: int) -> None:
+        self._pieces = pieces
+        self.format = format
+        self.rows = rows
+        self.columns = columns
+
+    def __next__(self) -> bytes:
+        return next(self._pieces)
+
+
+def export(window: Window, format: Format, options: ExportOptions, table: Callable[[], pa.Table]) -> Export:
+    """Return a table in a format.
 
     What is refused is refused now; iterating only writes.
 
@@ -29,20 +46,27 @@ def pieces(
         table: gives the window as Arrow, for the formats that are.
 
     Raises:
-        UnsupportedTypeError: the format has no word for a column; names it.
+        UnsupportedTypeError: the format cannot hold a column; names it.
         InvalidInputError: the format has no room for the table.
     """
-    if format.name == "json":
+    pieces = _pieces(window, format.name, options, table)
+    return Export(pieces, format, window.rows, len(window.arrays))
+
+
+def _pieces(
+    window: Window, name: str, options: ExportOptions, table: Callable[[], pa.Table]
+) -> Iterator[bytes]:
+    if name == "json":
         return document(window, window.rows, options.orient)
-    if format.name == "jsonl":
+    if name == "jsonl":
         return lines(window)
-    if format.name in ("csv", "tsv"):
-        delimiter = "\t" if format.name == "tsv" else ","
+    if name in ("csv", "tsv"):
+        delimiter = "\t" if name == "tsv" else ","
         return delimited(window, delimiter, neutralize_formulas=options.neutralize_formulas)
-    if format.name == "xlsx":
+    if name == "xlsx":
         from framekeep.exporting.excel import workbook
 
         return workbook(window)
     from framekeep.exporting.columnar import columnar
 
-    return columnar(table(), format.name)
+    return columnar(table(), name)

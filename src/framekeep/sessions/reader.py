@@ -5,7 +5,7 @@ Owns the answers' shapes. How a head is read is in ``heads``; which part of a fr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from framekeep.exporting import ExportOptions
+    from framekeep.exporting import Export, ExportOptions
     from framekeep.frames import Damage, FrameCodec, FrameDiff, Manifest
     from framekeep.marks import Marks
 
@@ -246,7 +246,7 @@ class SessionReader:
         columns: Sequence[Hashable] | None = None,
         version: int | str = "current",
         options: ExportOptions | None = None,
-    ) -> tuple[Revision, Iterator[bytes]]:
+    ) -> tuple[Revision, Export]:
         """Return the revision and the pieces of a file that holds the frame.
 
         Whatever is refused is refused by this call; the iterator only writes, from memory: it holds nothing

@@ -6,7 +6,7 @@ How a table is written is in ``exporting``, what a profile says in ``profiling``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from framekeep.errors import InvalidInputError
@@ -16,7 +16,7 @@ from framekeep.sessions.heads import Heads, Loaded
 from framekeep.sessions.source import Source
 
 if TYPE_CHECKING:
-    from framekeep.exporting import ExportOptions, Heading, Window
+    from framekeep.exporting import Export, ExportOptions, Heading, Window
     from framekeep.frames import FrameCodec, Manifest
 
 T = TypeVar("T")
@@ -92,9 +92,9 @@ class Views:
         columns: Sequence[Hashable] | None,
         version: int | str,
         options: ExportOptions | None,
-    ) -> tuple[Revision, Iterator[bytes]]:
+    ) -> tuple[Revision, Export]:
         """See ``SessionReader.export``."""
-        from framekeep.exporting import ExportOptions, format_named, pieces
+        from framekeep.exporting import ExportOptions, export, format_named
         from framekeep.frames.tables import table_from
 
         format, start = format_named(name), checked_count(offset, "offset")
@@ -107,7 +107,7 @@ class Views:
             return loaded.session.lineage, self._window(source, manifest, start, number, wanted)
 
         revision, window = self._heads.read(session_id, view)
-        return revision, pieces(
+        return revision, export(
             window, format, how, lambda: table_from(window.heading.labels, window.arrays, window.index)
         )
 
