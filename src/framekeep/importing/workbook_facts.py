@@ -20,6 +20,7 @@ from framekeep.errors import FileTooLargeError
 from framekeep.importing.model import Limits
 
 _COLUMN_BITS = 14  # a sheet has 16,384 columns at most
+_MOST_DIGITS = 300  # what has more is no number of any type
 _BYTES_PER_CELL = 64  # in calamine, empty or not, at the moment when it puts the cells into their places
 
 
@@ -59,7 +60,7 @@ class SheetFacts:
         errors: keys of the cells that hold an error.
         codes: what each of them shows, such as #N/A.
         unfinished: keys of the formulas that no result is stored for.
-        digits: key -> a whole number as it is written, where a double does not hold all its digits.
+        digits: key -> a whole number as it is written, from 2^53 on, where a double does not hold them all.
     """
 
     rows: int = 0
@@ -146,6 +147,12 @@ ERROR_CODES = {
     0x2A: "#N/A",
     0x2B: "#GETTING_DATA",
 }
+
+
+def long_number(written: bytes) -> str | None:
+    """Return the digits of a whole number that a double cannot be trusted with; None if it can."""
+    digits = written.decode("ascii").removeprefix("+")
+    return digits if len(digits) < _MOST_DIGITS and abs(int(digits)) >= 1 << 53 else None
 
 
 def not_a_date(number: float) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from framekeep.errors import DamagedFileError, FileTooLargeError
 from framekeep.importing.containers import Archive
 from framekeep.importing.model import MIB, Limits
-from framekeep.importing.workbook_facts import SheetFacts, key, reference, refuse_spread
+from framekeep.importing.workbook_facts import SheetFacts, key, long_number, reference, refuse_spread
 
 _MOST_UNCUT = 64 * MIB
 _ATTRIBUTES = rb"""((?:\s[^<>"']*(?:"[^"<]*"[^<>"']*|'[^'<]*'[^<>"']*)*)?)"""
@@ -140,8 +140,8 @@ class _Sheet:
                 facts.codes.append(code)
         long = _NUMBER.search(attributes)
         if long is not None:
-            digits = long[1].decode("ascii").removeprefix("+")
-            if len(digits) < 300 and int(float(digits)) != int(digits):
+            digits = long_number(long[1])
+            if digits is not None:
                 facts.digits.update((at, digits) for at in self._keys(first))
 
     def _keys(self, first: int) -> Iterator[int]:

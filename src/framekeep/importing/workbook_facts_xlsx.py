@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 from framekeep.errors import FileTooLargeError
 from framekeep.importing.containers import Archive
 from framekeep.importing.model import MIB, Limits
-from framekeep.importing.workbook_facts import SheetFacts, key, most_cells, not_a_date, position
+from framekeep.importing.workbook_facts import SheetFacts, key, long_number, most_cells, not_a_date, position
 
 _MOST_UNCUT = 64 * MIB  # of one cell; the longest text in Excel has 32,767 characters
 _CELL = re.compile(rb"""\br=["']([A-Z]{1,3})([0-9]{1,7})["']""")
@@ -285,13 +285,8 @@ def _errors(patterns: _Patterns, piece: bytes, facts: SheetFacts) -> None:
 def _long(patterns: _Patterns, piece: bytes, facts: SheetFacts) -> None:
     for attributes, written in patterns.long.findall(piece):
         cell = _key(attributes)
-        digits = written.decode("ascii").removeprefix("+")
-        if (
-            cell is not None
-            and _is_number(attributes)
-            and len(digits) < 400
-            and int(float(digits)) != int(digits)
-        ):
+        digits = long_number(written)
+        if cell is not None and digits is not None and _is_number(attributes):
             facts.digits[cell] = digits
 
 
