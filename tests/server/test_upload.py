@@ -1,4 +1,4 @@
-"""Uploads: one table becomes a session, a workbook of several sheets waits. (Formats have their own tests.)"""
+"""Uploads: one table becomes a session, a workbook of several sheets waits."""
 
 from __future__ import annotations
 

@@ -19,6 +19,15 @@ from framekeep.server.problems import RequestError, answer
 _FRAMES = re.compile(r"/api/v1/(?:sessions(?:/[^/]+(?:/data|/versions)?)?|temporary/[^/]+)")
 """Where a frame may be sent, which streams to disk."""
 
+_STOPS = RequestError(
+    503,
+    "service_stops",
+    "The service stopped before this was finished. See whether it was done before you send it again; with an "
+    "Idempotency-Key it can be sent again as it is.",
+    retryable=True,
+    headers={"retry-after": "5", "connection": "close"},
+)
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.\-]{1,64}", re.ASCII)
 
 _HEADERS = [
@@ -101,10 +110,14 @@ class Envelope:
                 await self.app(scope, receive, finish)
             else:
                 await self.app(scope, body.receive, body.send)
+        except asyncio.CancelledError:  # it took longer than the service's end may take
+            if started:
+                raise  # half an answer is out: the connection must break, or it would look whole
+            await answer(request_id, _STOPS)(scope, receive, finish)
         except Exception as error:
             log.error("unexpected", request_id=request_id, exc_info=True)
             if started:
-                raise  # half an answer is out: the connection must break, or it would look whole
+                raise  # as above
             await answer(request_id, error)(scope, receive, finish)
         finally:
             log.info(

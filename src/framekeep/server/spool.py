@@ -98,7 +98,10 @@ async def spooled(
         filename = form.filename if form is not None else named(request)
         yield Spooled(path, cleaned(filename), sink.size)
     finally:
-        await threads.quick(path.unlink, missing_ok=True)
+        try:
+            await threads.quick(path.unlink, missing_ok=True)
+        except RuntimeError:  # the service has stopped, and its threads with it
+            path.unlink(missing_ok=True)
 
 
 def named(request: Request) -> str:

@@ -1,4 +1,4 @@
-"""The service as ``framekeep serve`` runs it, but with little patience, sweeping all the time, and failing."""
+"""The service as ``framekeep serve`` runs it, but impatient, sweeping all the time, and failing."""
 
 from __future__ import annotations
 
