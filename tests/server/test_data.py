@@ -18,6 +18,7 @@ import pytest
 from serving import Endpoint, body_of, new_session
 
 from framekeep.frames import FRAME_TYPE, unpack
+from framekeep.testing.identical import assert_identical
 
 ARROW = "application/vnd.apache.arrow.stream"
 EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -271,9 +272,12 @@ def test_a_file_may_be_of_some_rows_and_columns(numbers: Endpoint, form: str) ->
     assert parsed(form, answer.content) == [["w5"], ["w6"]]
 
 
-def test_the_exact_container_is_of_whole_frames(own: Endpoint) -> None:
-    refused = own.get("/data.framekeep", params={"limit": 1})
-    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
+def test_the_exact_container_may_be_of_some_rows_and_columns(http: httpx2.Client) -> None:
+    frame = pd.DataFrame({"a": [1, 2, 3], 7: pd.to_datetime([4, 5, 6]), "c": ["x", None, "y"]})
+    own = Endpoint(http, new_session(http, frame))
+    part = own.get("/data.framekeep", params={"offset": 1, "limit": 1, "columns": ["c", "7"]})
+    assert_identical(unpack(part.content), frame.iloc[1:2][["c", 7]])
+    assert_identical(unpack(own.get("/data.framekeep", params={"limit": 0}).content), frame.iloc[:0])
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet", "xlsx", "framekeep", "json"])

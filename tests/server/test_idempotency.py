@@ -1,4 +1,4 @@
-"""``Idempotency-Key``: a POST that is sent twice is carried out once."""
+"""``Idempotency-Key``: a change that is sent twice is carried out once."""
 
 from __future__ import annotations
 
@@ -55,6 +55,33 @@ def test_a_replay_has_the_headers_that_say_where_and_which_state(
 
 def test_a_replay_has_a_request_id_of_its_own(http: httpx2.Client, key: dict[str, str]) -> None:
     assert create(http, key).headers["x-request-id"] != create(http, key).headers["x-request-id"]
+
+
+def test_a_session_under_an_id_that_is_put_twice_is_made_once(
+    http: httpx2.Client, key: dict[str, str]
+) -> None:
+    address, headers = f"{SESSIONS}/{new_id()}", {"content-type": FRAME_TYPE, **key}
+    answers = [http.put(address, content=FRAME, headers=headers) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert http.put(address, content=FRAME, headers={"content-type": FRAME_TYPE}).status_code == 409
+
+
+def test_data_that_are_put_twice_make_one_version(own: Endpoint, key: dict[str, str]) -> None:
+    for _ in range(2):
+        own.put(pd.DataFrame({"n": [1]}), headers=key, summary="one")
+    assert len(own.get("/versions").json()["versions"]) == 1
+
+
+def test_a_deletion_that_is_sent_twice_is_answered_twice(own: Endpoint, key: dict[str, str]) -> None:
+    answers = [own("DELETE", headers=key) for _ in range(2)]
+    assert [(each.status_code, each.json()) for each in answers] == [(200, {"deleted": True})] * 2
+
+
+def test_metadata_that_are_sent_twice_are_merged_once(own: Endpoint, key: dict[str, str]) -> None:
+    first = own("PATCH", json={"metadata": {"a": 1}}, headers=key)
+    own("PATCH", json={"metadata": {"a": 2}})
+    assert own("PATCH", json={"metadata": {"a": 1}}, headers=key).json() == first.json()
+    assert own.get("").json()["metadata"] == {"a": 2}
 
 
 def test_undo_that_is_sent_twice_is_one_step(own: Endpoint, key: dict[str, str]) -> None:

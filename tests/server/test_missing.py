@@ -73,6 +73,17 @@ def test_labels_that_are_not_text_are_named_by_their_text_form(http: httpx2.Clie
     assert put(own, {"1": [0]}).json()["columns"] == {"1": [0]}
 
 
+def test_an_empty_reason_takes_reasons_away(own: Endpoint) -> None:
+    put(own, {"age": [{"rows": [0], "reason": "not asked"}]})
+    assert put(own, {"age": [{"rows": [0], "reason": ""}]}).json()["reasons"] == {}
+
+
+def test_marks_say_whether_their_names_are_the_labels(own: Endpoint, http: httpx2.Client) -> None:
+    assert put(own, {"age": [0]}).json()["plain_names"] is True
+    numbered = Endpoint(http, new_session(http, pd.DataFrame({7: [None, 1.0]})))
+    assert put(numbered, {"7": [0]}).json()["plain_names"] is False
+
+
 @pytest.mark.parametrize(
     ("columns", "code"),
     [
@@ -86,7 +97,7 @@ def test_labels_that_are_not_text_are_named_by_their_text_form(http: httpx2.Clie
         ({"age": [10**400]}, "invalid_request"),
         ({"age": "1"}, "invalid_request"),
         ({"age": None}, "invalid_request"),
-        ({"age": [{"rows": [0], "reason": ""}]}, "invalid_request"),
+        ({"age": [{"rows": [0], "reason": "x" * 1001}]}, "invalid_request"),
         ({"age": [{"reason": "x"}]}, "invalid_request"),
         ({"age": [{"rows": [0], "why": "x"}]}, "invalid_request"),
         ({"age": [0, {"rows": [1]}]}, "invalid_request"),

@@ -302,3 +302,34 @@ def test_what_answers_says_how_many_sessions_the_caller_has(
     new_session(alone, people)
     document = alone.get("/").json()
     assert (document["name"], document["docs"], document["active_sessions"]) == ("framekeep", "/docs", 1)
+
+
+# --- checking ---------------------------------------------------------------------------------------
+
+
+def test_a_sound_session_has_no_damage(own: Endpoint) -> None:
+    assert own.get("/check").json() == {"damage": []}
+
+
+def test_a_session_that_is_not_there_cannot_be_checked(http: httpx2.Client) -> None:
+    missing = http.get(f"{SESSIONS}/nobody/check")
+    assert (missing.status_code, missing.json()["code"]) == (404, "session_not_found")
+
+
+def test_checking_keeps_nobody_alive(own: Endpoint) -> None:
+    before = own.get("", params={"touch": "false"}).json()["expires_at"]
+    own.get("/check")
+    again = own.get("", params={"touch": "false"}).json()["expires_at"]
+    assert abs(datetime.fromisoformat(again) - datetime.fromisoformat(before)).total_seconds() < 0.001
+
+
+@pytest.mark.parametrize(
+    ("labels", "plain"),
+    [(["a", "b"], True), (["a", "a"], True), (["a", 7], False), ([("a", 1), ("a", 2)], False)],
+    ids=["texts", "one twice", "a number", "levels"],
+)
+def test_names_that_are_not_the_labels_themselves_are_told(
+    http: httpx2.Client, labels: list[Any], plain: bool
+) -> None:
+    own = Endpoint(http, new_session(http, pd.DataFrame([[1, 2]], columns=labels)))
+    assert own.get("").json()["plain_names"] is plain

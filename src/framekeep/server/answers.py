@@ -12,6 +12,11 @@ from framekeep.server.unicode import unicode
 _ID = "Xq3kV9bN2mR7tYp0LsA4dE8fGhJ1cZuW"
 _AT = "2026-11-28T19:04:00Z"
 
+PLAIN_NAMES = (
+    "Whether every name is the column's label itself; else some are text forms of labels that are no text, "
+    "which the exact container has."
+)
+
 
 def _example(**values: Any) -> ConfigDict:
     return ConfigDict(json_schema_extra={"example": values})
@@ -105,6 +110,7 @@ class SessionFacts(Answer):
         expires_at="2026-11-28T20:04:00Z",
         shape=[344, 2],
         columns=[{"name": "species", "dtype": "str"}, {"name": "year", "dtype": "int64"}],
+        plain_names=True,
         bytes=5160,
         current_version=1,
         metadata={"study": "A-17"},
@@ -116,6 +122,7 @@ class SessionFacts(Answer):
     expires_at: datetime
     shape: tuple[int, int] = Field(description="Rows, columns.")
     columns: list[Column]
+    plain_names: bool = Field(description=PLAIN_NAMES)
     bytes: int = Field(description="Bytes of the frame's data.")
     current_version: int = Field(description="What undo would step back to; 0 for nothing.")
     metadata: dict[str, Any] = Field(description="The caller's own values.")
@@ -377,9 +384,10 @@ class Diff(Answer):
 class Missing(Answer):
     """The cells that are empty on purpose."""
 
-    model_config = _example(columns={"age": [3, 17]}, reasons={"age": {"not asked": [3]}})
+    model_config = _example(columns={"age": [3, 17]}, reasons={"age": {"not asked": [3]}}, plain_names=True)
     columns: dict[str, list[int]] = Field(description="Column -> sorted row positions, counted from 0.")
     reasons: dict[str, dict[str, list[int]]] = Field(description="Column -> reason -> row positions.")
+    plain_names: bool = Field(description=PLAIN_NAMES)
 
 
 class AuditLog(Answer):
@@ -412,6 +420,20 @@ class TemporaryStored(Answer):
     model_config = _example(temp_id=_ID, filename="trial.xlsx")
     temp_id: str
     filename: str
+
+
+class Damage(Answer):
+    """A stored part that is damaged or missing."""
+
+    where: str = Field(description="The column, index or record that it belongs to.")
+    problem: str
+
+
+class Checked(Answer):
+    """What is damaged of a session."""
+
+    model_config = _example(damage=[])
+    damage: list[Damage] = Field(description="Empty when every stored part is what was written.")
 
 
 class Cleaned(Answer):

@@ -59,7 +59,7 @@ works on a table of any size, and every worker sees the same sessions.
   changed the data meanwhile (412 says what changed), and as `If-None-Match` with a read to get a 304 instead
   of the same data.
 * Errors are **problem documents** (RFC 9457) with a stable `code`, and whether to try again.
-* An **Idempotency-Key** on a POST lets it be sent twice and carried out once.
+* An **Idempotency-Key** on a change lets it be sent twice and carried out once.
 * Names of columns are text; where a label is not text, its text form is meant.
 """
 

@@ -1,4 +1,4 @@
-"""``Idempotency-Key``: a POST that is sent twice is carried out once. Pure ASGI.
+"""``Idempotency-Key``: a change that is sent twice is carried out once. Pure ASGI.
 
 A key belongs to whoever sends it, and to one request: the same method, address and body. What succeeded is
 kept for a day and sent again; what failed stored nothing, so it may be tried again at once.
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from framekeep.server.threads import Threads
 
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
+_CHANGES = frozenset(("POST", "PUT", "PATCH", "DELETE"))
+"""A PUT that makes a session or a version, and a DELETE, do not answer the same twice either."""
 _KEPT_HEADERS = (b"content-type", b"etag", b"location")
 
 
@@ -42,7 +44,7 @@ class Idempotency:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        if scope["type"] != "http" or scope["method"] != "POST":
+        if scope["type"] != "http" or scope["method"] not in _CHANGES:
             await self.app(scope, receive, send)
             return
         headers = dict(scope["headers"])

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from framekeep.exporting import FORMATS, ExportOptions
+from framekeep.exporting.labels import resolve_columns
 from framekeep.frames.wire import pack
 from framekeep.names import Revision
 from framekeep.server import conditions
@@ -17,6 +18,7 @@ from framekeep.server.answers import Changed
 from framekeep.server.asking import (
     MOST_ROWS,
     Caller,
+    IdempotencyKey,
     IfMatch,
     IfNoneMatch,
     Running,
@@ -167,6 +169,7 @@ async def put(
     max_versions: Annotated[
         int | None, Query(ge=0, le=1000, description="Versions kept at most; by default MAX_VERSIONS.")
     ] = None,
+    key: IdempotencyKey = None,
 ) -> Changed:
     """With `summary`, what was is kept as a version; without, it is replaced."""
 
@@ -256,14 +259,17 @@ def _parts(
     """Return the revision, the parts of the file, its media type and its suffix."""
     manager = service.manager
     if form == "framekeep":
-        if asked.columns is not None or asked.offset or asked.limit is not None:
-            raise RequestError(
-                422,
-                "invalid_request",
-                "The exact container is of whole frames: leave offset, limit and columns.",
-            )
         revision = manager.revision(session_id)
-        frame = manager.get_dataframe(session_id, version=asked.at)
+        if asked.columns is None and not asked.offset and asked.limit is None:
+            frame = manager.get_dataframe(session_id, version=asked.at)
+        else:
+            frame = manager.get_page(
+                session_id,
+                asked.offset,
+                2**53 - 1 if asked.limit is None else asked.limit,
+                _labels(service, session_id, asked),
+                version=asked.at,
+            )
         return revision, pack(frame, pickle_key=service.settings.pickle_key), FRAME, ".framekeep"
     revision, parts = manager.export(
         session_id,
@@ -276,6 +282,14 @@ def _parts(
     )
     found = FORMATS[form]
     return revision, parts, found.media_type, found.suffixes[0]
+
+
+def _labels(service: Service, session_id: str, asked: _Asked) -> list[Any] | None:
+    """Return the labels that the names of columns mean."""
+    if asked.columns is None:
+        return None
+    labels = service.manager.get_page(session_id, 0, 0, version=asked.at).columns
+    return list(dict.fromkeys(labels[i] for i in resolve_columns(labels.tolist(), asked.columns)))
 
 
 async def _named(service: Service, session_id: str, suffix: str) -> str:

@@ -12,9 +12,9 @@ from framekeep.exporting.labels import label_text, resolve_columns
 from framekeep.names import Revision
 from framekeep.server import conditions
 from framekeep.server.answers import Missing
-from framekeep.server.asking import IfMatch, IfNoneMatch, Running, SessionId
+from framekeep.server.asking import IdempotencyKey, IfMatch, IfNoneMatch, Running, SessionId
 from framekeep.server.problems import COMMON, documented
-from framekeep.server.routers.sessions import Change
+from framekeep.server.routers.sessions import Change, plain
 from framekeep.server.service import Service
 
 router = APIRouter(
@@ -22,7 +22,7 @@ router = APIRouter(
 )
 
 Row = Annotated[int, Field(strict=True, ge=0, le=2**53 - 1)]
-Reason = Annotated[str, Field(min_length=1, max_length=1000)]
+Reason = Annotated[str, Field(max_length=1000)]
 
 
 class Marked(BaseModel):
@@ -32,7 +32,9 @@ class Marked(BaseModel):
         extra="forbid", json_schema_extra={"example": {"rows": [3, 17], "reason": "not asked"}}
     )
     rows: list[Row] = Field(description="Row positions, counted from 0.")
-    reason: Reason | None = Field(None, description="Why they are empty.")
+    reason: Reason | None = Field(
+        None, description='Why they are empty; "" takes reasons away, without one each row keeps its own.'
+    )
 
 
 class MarkedColumns(BaseModel):
@@ -68,6 +70,7 @@ def put(
     response: Response,
     body: Annotated[MarkedColumns, Body()],
     expected: IfMatch,
+    key: IdempotencyKey = None,
 ) -> Missing:
     """Either all are valid or nothing is changed."""
     changes: dict[str, Any] = {
@@ -87,6 +90,7 @@ def put_column(
     name: Annotated[str, Query(description="The column.", examples=["age"])],
     body: Annotated[Marked, Body()],
     expected: IfMatch,
+    key: IdempotencyKey = None,
 ) -> Missing:
     """Mark exactly these rows of a column; an empty list clears it."""
     return _set(service, session_id, {name: [{"rows": body.rows, "reason": body.reason}]}, expected, response)
@@ -112,11 +116,11 @@ def _set(
 
 def _missing(service: Service, session_id: str) -> Missing:
     manager = service.manager
+    marks = manager.get_intentional_missing(session_id)
     return Missing(
-        columns={
-            label_text(label): rows for label, rows in manager.get_intentional_missing(session_id).items()
-        },
+        columns={label_text(label): rows for label, rows in marks.items()},
         reasons={
             label_text(label): reasons for label, reasons in manager.get_missing_reasons(session_id).items()
         },
+        plain_names=plain(marks),
     )

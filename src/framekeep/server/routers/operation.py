@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
 
 from framekeep.server.answers import Cleaned
 from framekeep.server.asking import Caller, IdempotencyKey, Running
@@ -12,10 +14,17 @@ router = APIRouter(prefix="/api/v1", tags=["operation"], responses=documented(*C
 
 
 @router.post("/cleanup", summary="Free what has expired")
-async def cleanup(service: Running, owner: Caller, key: IdempotencyKey = None) -> Cleaned:
+async def cleanup(
+    service: Running,
+    owner: Caller,
+    only: Annotated[
+        Literal["sessions", "temporary"] | None, Query(description="Of one kind; by default of both.")
+    ] = None,
+    key: IdempotencyKey = None,
+) -> Cleaned:
     """The service does so by itself once a minute."""
-    manager = service.manager
+    manager, heavy = service.manager, service.threads.heavy
     return Cleaned(
-        sessions=await service.threads.heavy(manager.cleanup_expired_sessions),
-        temporary=await service.threads.heavy(manager.cleanup_expired_temp_storage),
+        sessions=await heavy(manager.cleanup_expired_sessions) if only != "temporary" else 0,
+        temporary=await heavy(manager.cleanup_expired_temp_storage) if only != "sessions" else 0,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Body, Query, Request, Response
@@ -14,7 +14,15 @@ from framekeep.manager import DataManager
 from framekeep.names import Revision
 from framekeep.server import conditions
 from framekeep.server.access import Owner
-from framekeep.server.answers import Changed, Column, Deleted, SessionFacts, SessionList
+from framekeep.server.answers import (
+    Changed,
+    Checked,
+    Column,
+    Damage,
+    Deleted,
+    SessionFacts,
+    SessionList,
+)
 from framekeep.server.asking import Caller, IdempotencyKey, IfMatch, Running, SessionId
 from framekeep.server.frames import BODY, frame_of, shape_of
 from framekeep.server.problems import COMMON, documented
@@ -81,9 +89,15 @@ def facts(manager: DataManager, owner: Owner, session_id: str, *, touch: bool) -
     return SessionFacts(
         session_id=owner.shown(session_id),
         columns=[Column(name=name, dtype=str(kind)) for name, kind in zip(names, kinds, strict=True)],
+        plain_names=plain(found["columns"]),
         metadata={key: value for key, value in found.items() if key not in _FIXED},
         **{key: found[key] for key in _FIXED - {"session_id", "columns", "dtypes"}},
     )
+
+
+def plain(labels: Iterable[Any]) -> bool:
+    """Say whether every label of a column is the text that stands for it."""
+    return all(type(label) is str and unicode(label) == label for label in labels)
 
 
 class Change:
@@ -162,6 +176,7 @@ async def create_as(
     session_id: SessionId,
     filename: Filename = None,
     ttl_seconds: TTL = None,
+    key: IdempotencyKey = None,
 ) -> Changed:
     """Keep a frame in a new session whose id the caller chooses; 409 if it is taken."""
     return await _create(service, owner, request, response, session_id, filename, ttl_seconds)
@@ -241,6 +256,7 @@ def patch(
     session_id: SessionId,
     body: Annotated[MetadataPatch, Body()],
     expected: IfMatch,
+    key: IdempotencyKey = None,
 ) -> SessionFacts:
     """Merge the caller's own values; keys that are there already are replaced."""
     check(service, session_id, expected)
@@ -249,7 +265,13 @@ def patch(
 
 
 @router.delete("/{session_id}", summary="Delete a session")
-def delete(service: Running, owner: Caller, session_id: SessionId, expected: IfMatch) -> Deleted:
+def delete(
+    service: Running,
+    owner: Caller,
+    session_id: SessionId,
+    expected: IfMatch,
+    key: IdempotencyKey = None,
+) -> Deleted:
     """With all it holds."""
     change = Change(service, session_id, expected)
     try:
@@ -274,6 +296,13 @@ def touch(
     """Make `ttl_seconds` its time to live, counted from now."""
     service.manager.touch_session(session_id, ttl_seconds)
     return facts(service.manager, owner, session_id, touch=True)
+
+
+@router.get("/{session_id}/check", summary="Check a session")
+async def verify(service: Running, session_id: SessionId) -> Checked:
+    """Compare every stored part, versions included, with its name. Does not keep the session alive."""
+    found = await service.threads.heavy(service.manager.check, session_id)
+    return Checked(damage=[Damage(where=each.where, problem=each.problem) for each in found])
 
 
 def check(service: Service, session_id: str, expected: Any) -> None:

@@ -11,7 +11,7 @@ from starlette.responses import StreamingResponse
 from framekeep.errors import TempStorageNotFoundError, UnknownFormatError
 from framekeep.frames.wire import pack_frames, unpack_frames
 from framekeep.server.answers import Deleted, TemporaryStored
-from framekeep.server.asking import Caller, Running, TempId
+from framekeep.server.asking import Caller, IdempotencyKey, Running, TempId
 from framekeep.server.frames import FRAMES
 from framekeep.server.negotiation import attachment
 from framekeep.server.problems import COMMON, documented
@@ -44,6 +44,7 @@ async def put(
     request: Request,
     filename: Annotated[str, Query(max_length=255, description="Where they came from.")] = "frames",
     ttl_seconds: TTL = None,
+    key: IdempotencyKey = None,
 ) -> TemporaryStored:
     """Replaces what the id held, in one step."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -91,7 +92,7 @@ async def get(service: Running, temp_id: TempId) -> StreamingResponse:
 
 
 @router.delete("", summary="Delete frames")
-def delete(service: Running, owner: Caller, temp_id: TempId) -> Deleted:
+def delete(service: Running, owner: Caller, temp_id: TempId, key: IdempotencyKey = None) -> Deleted:
     """Before they expire by themselves."""
     if not service.manager.delete_temp_storage(temp_id):
         raise TempStorageNotFoundError(
