@@ -12,6 +12,7 @@ from framekeep import errors
 from framekeep.errors import *  # noqa: F403 - the error tree belongs to the public face
 
 if TYPE_CHECKING:
+    from framekeep.client import Client
     from framekeep.config import Settings
     from framekeep.connect import InMemoryBackend
     from framekeep.manager import DataManager
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
+    "Client": "framekeep.client",
     "DataManager": "framekeep.manager",
     "InMemoryBackend": "framekeep.connect",
     "SessionBackend": "framekeep.sessions",
@@ -28,6 +30,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Client",
     "DataManager",
     "InMemoryBackend",
     "SessionBackend",

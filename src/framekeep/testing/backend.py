@@ -6,7 +6,9 @@ Subclass ``BackendContract`` in a test module and give it backends::
         def make_backend(self, clock):
             return SessionBackend(MyEngine(clock=clock), FrameCodec(), clock=clock)
 
-Each backend starts empty. A backend whose storage has a clock of its own overrides ``advance``.
+Each backend starts empty. A backend whose storage has a clock of its own overrides ``advance``, and one that
+takes Unicode only says so with ``any_text = False``. Nothing but the verbs of ``StorageBackend`` and of
+``SessionBackend`` is used, so a client of a service can be tested too.
 """
 
 from __future__ import annotations

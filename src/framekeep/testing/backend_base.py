@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from framekeep.sessions import SessionBackend
 from framekeep.testing.clock import ManualClock
+
+if TYPE_CHECKING:
+    from framekeep.client import Client
+    from framekeep.sessions import SessionBackend
+
+Backend: TypeAlias = "SessionBackend | Client"
+"""What the suite is for: a backend, or a client of a service that has one."""
 
 TTL = 3600.0
 START = datetime(2026, 11, 25, 8, 44, 32, tzinfo=UTC)
@@ -37,9 +44,15 @@ def same(a: pd.DataFrame, b: pd.DataFrame) -> bool:
 
 
 class BackendTests:
-    """The hooks and fixtures of the suite."""
+    """The hooks and fixtures of the suite.
 
-    def make_backend(self, clock: ManualClock) -> SessionBackend:
+    Attributes:
+        any_text: whether texts may hold half of a surrogate pair. What goes by way of JSON refuses them.
+    """
+
+    any_text: ClassVar[bool] = True
+
+    def make_backend(self, clock: ManualClock) -> Backend:
         """Return an empty backend that goes by ``clock``."""
         raise NotImplementedError
 
@@ -53,14 +66,14 @@ class BackendTests:
         return ManualClock(START.timestamp())
 
     @pytest.fixture
-    def backend(self, clock: ManualClock) -> Iterator[SessionBackend]:
+    def backend(self, clock: ManualClock) -> Iterator[Backend]:
         """An empty backend."""
         backend = self.make_backend(clock)
         yield backend
         backend.close()
 
     @pytest.fixture
-    def session(self, backend: SessionBackend) -> str:
+    def session(self, backend: Backend) -> str:
         """A session of ``sample()`` that lives for TTL."""
         backend.create_session("s1", sample(), "trial.csv", TTL)
         return "s1"

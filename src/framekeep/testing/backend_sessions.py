@@ -17,57 +17,57 @@ from framekeep.errors import (
     SessionNotFoundError,
     UnsupportedTypeError,
 )
-from framekeep.sessions import SessionBackend, StorageBackend
-from framekeep.testing.backend_base import TTL, BackendTests, same, sample
+from framekeep.sessions import StorageBackend
+from framekeep.testing.backend_base import TTL, Backend, BackendTests, same, sample
 from framekeep.testing.clock import ManualClock
 
 
 class SessionTests(BackendTests):
     """Sessions: their life, their ids, their expiry."""
 
-    def test_it_is_a_storage_backend(self, backend: SessionBackend) -> None:
+    def test_it_is_a_storage_backend(self, backend: Backend) -> None:
         assert isinstance(backend, StorageBackend)
 
     # --- sessions ----------------------------------------------------------------------------------
 
-    def test_a_created_session_gives_its_frame_back(self, backend: SessionBackend, session: str) -> None:
+    def test_a_created_session_gives_its_frame_back(self, backend: Backend, session: str) -> None:
         assert same(backend.get_dataframe(session), sample())
 
-    def test_an_id_is_taken_once(self, backend: SessionBackend, session: str) -> None:
+    def test_an_id_is_taken_once(self, backend: Backend, session: str) -> None:
         with pytest.raises(SessionExistsError, match="s1"):
             backend.create_session(session, sample(2), "other.csv", TTL)
         assert same(backend.get_dataframe(session), sample())
 
     def test_the_id_of_an_expired_session_is_free(
-        self, backend: SessionBackend, session: str, clock: ManualClock
+        self, backend: Backend, session: str, clock: ManualClock
     ) -> None:
         self.advance(clock, TTL)
         backend.create_session(session, sample(2), "other.csv", TTL)
         assert len(backend.get_dataframe(session)) == 2
         assert len(backend.get_audit_log(session)) == 1
 
-    def test_a_frame_may_be_changed_by_its_reader(self, backend: SessionBackend, session: str) -> None:
+    def test_a_frame_may_be_changed_by_its_reader(self, backend: Backend, session: str) -> None:
         frame = backend.get_dataframe(session)
         frame.loc[0, "age"] = 99.0
         frame["new"] = 1
         assert same(backend.get_dataframe(session), sample())
 
-    def test_a_copy_may_be_changed_by_its_reader(self, backend: SessionBackend, session: str) -> None:
+    def test_a_copy_may_be_changed_by_its_reader(self, backend: Backend, session: str) -> None:
         frame = backend.get_dataframe(session, copy=True)
         frame.loc[0, "age"] = 99.0
         assert same(backend.get_dataframe(session), sample())
 
-    def test_a_stored_frame_is_apart_from_the_callers(self, backend: SessionBackend) -> None:
+    def test_a_stored_frame_is_apart_from_the_callers(self, backend: Backend) -> None:
         frame = sample()
         backend.create_session("s2", frame, "x", TTL)
         frame.loc[0, "age"] = 99.0
         assert same(backend.get_dataframe("s2"), sample())
 
-    def test_update_replaces_the_frame(self, backend: SessionBackend, session: str) -> None:
+    def test_update_replaces_the_frame(self, backend: Backend, session: str) -> None:
         backend.update_dataframe(session, sample(7))
         assert same(backend.get_dataframe(session), sample(7))
 
-    def test_update_makes_no_version(self, backend: SessionBackend, session: str) -> None:
+    def test_update_makes_no_version(self, backend: Backend, session: str) -> None:
         backend.update_dataframe(session, sample(7))
         assert backend.get_history(session) == []
 
@@ -82,13 +82,13 @@ class SessionTests(BackendTests):
         ],
         ids=["0x0", "rows only", "columns only", "repeated label", "objects"],
     )
-    def test_frames_of_odd_shapes_are_kept(self, backend: SessionBackend, frame: pd.DataFrame) -> None:
+    def test_frames_of_odd_shapes_are_kept(self, backend: Backend, frame: pd.DataFrame) -> None:
         backend.create_session("s2", frame, "x", TTL)
         assert same(backend.get_dataframe("s2"), frame)
 
     @pytest.mark.parametrize("argument", [None, 5, "frame", [1, 2], {"a": [1]}, np.zeros((2, 2))], ids=repr)
     def test_what_is_no_frame_is_refused_and_nothing_stored(
-        self, backend: SessionBackend, session: str, argument: Any
+        self, backend: Backend, session: str, argument: Any
     ) -> None:
         for call in (
             lambda: backend.create_session("s2", argument, "x", TTL),
@@ -101,23 +101,21 @@ class SessionTests(BackendTests):
         assert not backend.session_exists("s2")
         assert same(backend.get_dataframe(session), sample())
 
-    def test_a_value_that_cannot_be_kept_is_refused_by_column(
-        self, backend: SessionBackend, session: str
-    ) -> None:
+    def test_a_value_that_cannot_be_kept_is_refused_by_column(self, backend: Backend, session: str) -> None:
         with pytest.raises(UnsupportedTypeError, match="thing"):
             backend.update_dataframe(session, pd.DataFrame({"thing": [object()]}))
         assert same(backend.get_dataframe(session), sample())
 
-    def test_a_deleted_session_is_gone(self, backend: SessionBackend, session: str) -> None:
+    def test_a_deleted_session_is_gone(self, backend: Backend, session: str) -> None:
         assert backend.delete_session(session) is True
         assert backend.session_exists(session) is False
         with pytest.raises(SessionNotFoundError):
             backend.get_dataframe(session)
 
-    def test_deleting_what_is_not_there_says_so(self, backend: SessionBackend) -> None:
+    def test_deleting_what_is_not_there_says_so(self, backend: Backend) -> None:
         assert backend.delete_session("unknown") is False
 
-    def test_sessions_are_listed_and_counted(self, backend: SessionBackend, clock: ManualClock) -> None:
+    def test_sessions_are_listed_and_counted(self, backend: Backend, clock: ManualClock) -> None:
         backend.create_session("b", sample(), "x", TTL)
         backend.create_session("a", sample(), "x", 10.0)
         backend.create_temp_storage("t", {}, "x")
@@ -132,7 +130,7 @@ class SessionTests(BackendTests):
         ["", "../etc", "a/b", "a b", "a:b", "a*", ".hidden", "-dash", "a..b", "x" * 129, "ü", "a\n", 7, None],
         ids=repr,
     )
-    def test_a_malformed_id_is_refused_everywhere(self, backend: SessionBackend, bad: Any) -> None:
+    def test_a_malformed_id_is_refused_everywhere(self, backend: Backend, bad: Any) -> None:
         for call in (
             lambda: backend.create_session(bad, sample(), "x", TTL),
             lambda: backend.get_dataframe(bad),
@@ -150,7 +148,7 @@ class SessionTests(BackendTests):
             with pytest.raises(InvalidIdError):
                 call()
 
-    def test_an_unknown_id_is_not_found_anywhere(self, backend: SessionBackend) -> None:
+    def test_an_unknown_id_is_not_found_anywhere(self, backend: Backend) -> None:
         for call in (
             lambda: backend.get_dataframe("nope"),
             lambda: backend.get_table("nope"),
@@ -180,9 +178,7 @@ class SessionTests(BackendTests):
                 call()
 
     @pytest.mark.parametrize("ttl", [0, -1, float("nan"), float("inf"), "10", None, True], ids=repr)
-    def test_a_time_to_live_is_a_positive_number(
-        self, backend: SessionBackend, session: str, ttl: Any
-    ) -> None:
+    def test_a_time_to_live_is_a_positive_number(self, backend: Backend, session: str, ttl: Any) -> None:
         calls: list[Callable[[], object]] = [
             lambda: backend.create_session("s2", sample(), "x", ttl),
             lambda: backend.touch_session(session, ttl),
@@ -192,7 +188,7 @@ class SessionTests(BackendTests):
             with pytest.raises(InvalidInputError):
                 call()
 
-    def test_texts_are_strings(self, backend: SessionBackend, session: str) -> None:
+    def test_texts_are_strings(self, backend: Backend, session: str) -> None:
         wrong: Any = 5
         for call in (
             lambda: backend.create_session("s2", sample(), wrong, TTL),
@@ -208,7 +204,7 @@ class SessionTests(BackendTests):
     # --- expiry ------------------------------------------------------------------------------------
 
     def test_a_session_is_gone_at_its_expiry_for_every_reader(
-        self, backend: SessionBackend, session: str, clock: ManualClock
+        self, backend: Backend, session: str, clock: ManualClock
     ) -> None:
         self.advance(clock, TTL)
         assert backend.session_exists(session) is False
@@ -259,7 +255,7 @@ class SessionTests(BackendTests):
         ],
     )
     def test_a_read_or_write_moves_the_expiry(
-        self, backend: SessionBackend, session: str, clock: ManualClock, access: Any
+        self, backend: Backend, session: str, clock: ManualClock, access: Any
     ) -> None:
         self.advance(clock, TTL - 10)
         access(backend)
@@ -269,7 +265,7 @@ class SessionTests(BackendTests):
         assert not backend.session_exists(session)
 
     def test_listing_does_not_move_the_expiry(
-        self, backend: SessionBackend, session: str, clock: ManualClock
+        self, backend: Backend, session: str, clock: ManualClock
     ) -> None:
         self.advance(clock, TTL - 10)
         backend.list_sessions()
@@ -281,7 +277,7 @@ class SessionTests(BackendTests):
         assert not backend.session_exists(session)
 
     def test_touch_makes_its_time_the_sessions_own(
-        self, backend: SessionBackend, session: str, clock: ManualClock
+        self, backend: Backend, session: str, clock: ManualClock
     ) -> None:
         backend.touch_session(session, 10.0)
         self.advance(clock, 9)
@@ -291,7 +287,7 @@ class SessionTests(BackendTests):
         self.advance(clock, 1)
         assert not backend.session_exists(session)
 
-    def test_cleanup_counts_what_it_frees(self, backend: SessionBackend, clock: ManualClock) -> None:
+    def test_cleanup_counts_what_it_frees(self, backend: Backend, clock: ManualClock) -> None:
         for number in range(3):
             backend.create_session(f"s{number}", sample(), "x", 10.0)
         backend.create_session("stays", sample(), "x", TTL)

@@ -15,8 +15,7 @@ from framekeep.errors import (
     NothingToUndoError,
     VersionNotFoundError,
 )
-from framekeep.sessions import SessionBackend
-from framekeep.testing.backend_base import BackendTests, same, sample
+from framekeep.testing.backend_base import Backend, BackendTests, same, sample
 from framekeep.testing.clock import ManualClock
 
 
@@ -25,26 +24,24 @@ class VersionTests(BackendTests):
 
     # --- versions ----------------------------------------------------------------------------------
 
-    def test_a_version_is_what_undo_brings_back(self, backend: SessionBackend, session: str) -> None:
+    def test_a_version_is_what_undo_brings_back(self, backend: Backend, session: str) -> None:
         assert backend.create_version(session, sample(), "grow") == 1
         backend.update_dataframe(session, sample(9))
         assert same(backend.undo_last_change(session), sample())
         assert same(backend.get_dataframe(session), sample())
 
-    def test_redo_brings_the_change_back(self, backend: SessionBackend, session: str) -> None:
+    def test_redo_brings_the_change_back(self, backend: Backend, session: str) -> None:
         backend.create_version(session, sample(), "grow")
         backend.update_dataframe(session, sample(9))
         backend.undo_last_change(session)
         assert same(backend.redo_last_change(session), sample(9))
 
-    def test_commit_is_a_version_of_what_was_and_the_new_frame(
-        self, backend: SessionBackend, session: str
-    ) -> None:
+    def test_commit_is_a_version_of_what_was_and_the_new_frame(self, backend: Backend, session: str) -> None:
         assert backend.commit_dataframe(session, sample(9), "grow") == 1
         assert same(backend.get_dataframe(session), sample(9))
         assert same(backend.undo_last_change(session), sample())
 
-    def test_undo_redo_and_restore_tell_the_version(self, backend: SessionBackend, session: str) -> None:
+    def test_undo_redo_and_restore_tell_the_version(self, backend: Backend, session: str) -> None:
         backend.commit_dataframe(session, sample(9), "grow")
         for told, rows in (
             (backend.undo(session), 4),
@@ -53,25 +50,23 @@ class VersionTests(BackendTests):
         ):
             assert (told["version_id"], told["action_summary"], told["rows"]) == (1, "grow", rows)
 
-    def test_undo_with_nothing_to_undo_is_refused(self, backend: SessionBackend, session: str) -> None:
+    def test_undo_with_nothing_to_undo_is_refused(self, backend: Backend, session: str) -> None:
         with pytest.raises(NothingToUndoError) as caught:
             backend.undo_last_change(session)
         assert isinstance(caught.value, ValueError)
 
-    def test_redo_with_nothing_to_redo_is_refused(self, backend: SessionBackend, session: str) -> None:
+    def test_redo_with_nothing_to_redo_is_refused(self, backend: Backend, session: str) -> None:
         with pytest.raises(NothingToRedoError):
             backend.redo_last_change(session)
 
-    def test_a_new_change_clears_what_could_be_redone(self, backend: SessionBackend, session: str) -> None:
+    def test_a_new_change_clears_what_could_be_redone(self, backend: Backend, session: str) -> None:
         backend.commit_dataframe(session, sample(9), "grow")
         backend.undo(session)
         backend.update_dataframe(session, sample(5))
         with pytest.raises(NothingToRedoError):
             backend.redo(session)
 
-    def test_five_versions_are_kept_the_oldest_dropped_first(
-        self, backend: SessionBackend, session: str
-    ) -> None:
+    def test_five_versions_are_kept_the_oldest_dropped_first(self, backend: Backend, session: str) -> None:
         for number in range(8):
             backend.commit_dataframe(session, sample(number + 5), f"to {number + 5}")
         assert [version["version_id"] for version in backend.get_history(session)] == [4, 5, 6, 7, 8]
@@ -82,23 +77,17 @@ class VersionTests(BackendTests):
             backend.undo(session)
 
     @pytest.mark.parametrize("maximum", [0, 1, 3, 20])
-    def test_any_number_of_versions_can_be_kept(
-        self, backend: SessionBackend, session: str, maximum: int
-    ) -> None:
+    def test_any_number_of_versions_can_be_kept(self, backend: Backend, session: str, maximum: int) -> None:
         for number in range(6):
             backend.create_version(session, sample(number), "x", maximum)
         assert len(backend.get_history(session)) == min(6, maximum)
 
     @pytest.mark.parametrize("maximum", [-1, 1.5, "5", None, True], ids=repr)
-    def test_the_number_of_versions_is_checked(
-        self, backend: SessionBackend, session: str, maximum: Any
-    ) -> None:
+    def test_the_number_of_versions_is_checked(self, backend: Backend, session: str, maximum: Any) -> None:
         with pytest.raises(InvalidInputError):
             backend.create_version(session, sample(), "x", maximum)
 
-    def test_restore_brings_a_version_back_and_loses_none(
-        self, backend: SessionBackend, session: str
-    ) -> None:
+    def test_restore_brings_a_version_back_and_loses_none(self, backend: Backend, session: str) -> None:
         for number in range(3):
             backend.commit_dataframe(session, sample(number + 5), "grow")
         assert same(backend.restore_version(session, 2), sample(5))
@@ -109,7 +98,7 @@ class VersionTests(BackendTests):
 
     @pytest.mark.parametrize("version", [1, 99])
     def test_a_version_that_is_not_kept_is_not_found(
-        self, backend: SessionBackend, session: str, version: int
+        self, backend: Backend, session: str, version: int
     ) -> None:
         for _ in range(3):
             backend.create_version(session, sample(), "x", 2)
@@ -117,12 +106,12 @@ class VersionTests(BackendTests):
             backend.restore_version(session, version)
 
     @pytest.mark.parametrize("version", [-1, 1.0, "1", None, True], ids=repr)
-    def test_a_version_id_is_checked(self, backend: SessionBackend, session: str, version: Any) -> None:
+    def test_a_version_id_is_checked(self, backend: Backend, session: str, version: Any) -> None:
         with pytest.raises(InvalidInputError):
             backend.restore_version(session, version)
 
     def test_history_describes_the_state_before_each_action(
-        self, backend: SessionBackend, session: str, clock: ManualClock
+        self, backend: Backend, session: str, clock: ManualClock
     ) -> None:
         backend.commit_dataframe(session, sample(9), "grow")
         self.advance(clock, 5)
@@ -134,7 +123,7 @@ class VersionTests(BackendTests):
         assert json.dumps([{**first, "created_at": ""}])
 
     def test_history_stays_the_same_through_undo_but_for_what_is_undone(
-        self, backend: SessionBackend, session: str
+        self, backend: Backend, session: str
     ) -> None:
         backend.commit_dataframe(session, sample(9), "grow")
         backend.commit_dataframe(session, sample(2), "shrink")
@@ -147,7 +136,7 @@ class VersionTests(BackendTests):
 
     # --- edit --------------------------------------------------------------------------------------
 
-    def test_an_edit_commits_what_changed_as_one_version(self, backend: SessionBackend, session: str) -> None:
+    def test_an_edit_commits_what_changed_as_one_version(self, backend: Backend, session: str) -> None:
         step = backend.edit(session, "double")
         with step as frame:
             frame["age"] *= 2
@@ -158,9 +147,7 @@ class VersionTests(BackendTests):
         assert same(backend.get_dataframe(session), wanted)
         assert same(backend.undo_last_change(session), sample())
 
-    def test_an_edit_that_changes_nothing_makes_no_version(
-        self, backend: SessionBackend, session: str
-    ) -> None:
+    def test_an_edit_that_changes_nothing_makes_no_version(self, backend: Backend, session: str) -> None:
         before = backend.revision(session)
         step = backend.edit(session, "look")
         with step as frame:
@@ -169,29 +156,27 @@ class VersionTests(BackendTests):
         assert backend.revision(session) == before
         assert len(backend.get_audit_log(session)) == 1
 
-    def test_an_edit_that_raises_changes_nothing(self, backend: SessionBackend, session: str) -> None:
+    def test_an_edit_that_raises_changes_nothing(self, backend: Backend, session: str) -> None:
         with pytest.raises(ZeroDivisionError), backend.edit(session, "fail") as frame:  # noqa: PT012
             frame["age"] = 0.0
             _ = 1 // 0
         assert same(backend.get_dataframe(session), sample())
         assert backend.get_history(session) == []
 
-    def test_an_edit_can_replace_the_frame(self, backend: SessionBackend, session: str) -> None:
+    def test_an_edit_can_replace_the_frame(self, backend: Backend, session: str) -> None:
         step = backend.edit(session, "drop")
         with step as frame:
             step.replace(frame[frame["age"] > 1].reset_index(drop=True))
         assert len(backend.get_dataframe(session)) == 2
 
-    def test_an_edit_does_not_overwrite_a_change_made_meanwhile(
-        self, backend: SessionBackend, session: str
-    ) -> None:
+    def test_an_edit_does_not_overwrite_a_change_made_meanwhile(self, backend: Backend, session: str) -> None:
         with pytest.raises(ConflictError), backend.edit(session, "slow") as frame:  # noqa: PT012
             backend.update_dataframe(session, sample(9))
             frame["age"] = 0.0
         assert same(backend.get_dataframe(session), sample(9))
 
     def test_an_edit_goes_with_metadata_audit_and_time_to_live_changed_meanwhile(
-        self, backend: SessionBackend, session: str
+        self, backend: Backend, session: str
     ) -> None:
         with backend.edit(session, "slow") as frame:
             backend.update_metadata(session, {"a": 1})
@@ -202,7 +187,7 @@ class VersionTests(BackendTests):
         assert "meanwhile" in backend.get_audit_log(session)[1]
         assert backend.get_dataframe(session)["age"].eq(0.0).all()
 
-    def test_an_edit_is_used_once(self, backend: SessionBackend, session: str) -> None:
+    def test_an_edit_is_used_once(self, backend: Backend, session: str) -> None:
         step = backend.edit(session, "x")
         with step:
             pass
@@ -211,9 +196,7 @@ class VersionTests(BackendTests):
         with pytest.raises(InvalidInputError, match="inside"):
             step.replace(sample())
 
-    def test_a_change_that_expects_an_older_revision_is_refused(
-        self, backend: SessionBackend, session: str
-    ) -> None:
+    def test_a_change_that_expects_an_older_revision_is_refused(self, backend: Backend, session: str) -> None:
         revision = backend.revision(session)
         backend.update_dataframe(session, sample(5), expected_revision=revision)
         for call in (
@@ -231,7 +214,7 @@ class VersionTests(BackendTests):
                 call()
         assert same(backend.get_dataframe(session), sample(5))
 
-    def test_a_checkpoint_keeps_the_state_that_is_there(self, backend: SessionBackend, session: str) -> None:
+    def test_a_checkpoint_keeps_the_state_that_is_there(self, backend: Backend, session: str) -> None:
         backend.set_intentional_missing(session, "age", [2])
         assert backend.checkpoint(session, "before the cleaning") == 1
         assert same(backend.get_dataframe(session), sample())
@@ -240,9 +223,7 @@ class VersionTests(BackendTests):
         assert backend.get_intentional_missing(session) == {"age": [2]}
         assert [entry["action_summary"] for entry in backend.get_history(session)] == ["before the cleaning"]
 
-    def test_a_checkpoint_keeps_to_the_number_of_versions(
-        self, backend: SessionBackend, session: str
-    ) -> None:
+    def test_a_checkpoint_keeps_to_the_number_of_versions(self, backend: Backend, session: str) -> None:
         for number in range(4):
             backend.checkpoint(session, str(number), 2, expected_revision=backend.revision(session))
         assert [entry["version_id"] for entry in backend.get_history(session)] == [3, 4]
