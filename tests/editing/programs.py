@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from hypothesis import strategies as st
 
 NAMES = ["n", "i", "w", "f", "b", "k", "t", "c", "d", "z", "o"]
 TEXTS = ["", " a", "b ", "A b", "ß", "x", "1", " 2.5", "no", "2020-02-29", "İ"]
+OBJECTS = [None, np.nan, pd.NA, 1, True, 1.0, "x", " 1", dt.date(2020, 1, 1)]
+NUMBERS = [0.0, -0.0, 0.5, 2.5, -1.5, 1.0, 2.0, -3.0, 1e16, 1e300]
+LARGE = [2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63)]
 INSTANTS = [dt.datetime(2020, 2, 29, 12), dt.datetime(1969, 12, 31), dt.datetime(2024, 1, 1, 0, 0, 0, 5)]
 
 
@@ -20,33 +24,38 @@ def maybe(values: Any) -> Any:
 
 
 @st.composite
-def tables(draw: Any, *, min_rows: int = 0, max_rows: int = 7) -> pd.DataFrame:
-    """A frame with a column of each kind, some of them left out."""
+def tables(
+    draw: Any, *, min_rows: int = 0, max_rows: int = 5, names: list[str] | None = None
+) -> pd.DataFrame:
+    """A frame with the columns named, or with up to four of any kind."""
     rows = draw(st.integers(min_rows, max_rows))
+    if names is None:
+        names = draw(st.lists(st.sampled_from(NAMES), max_size=4, unique=True))
 
-    def column(values: Any) -> list[Any]:
+    def cells(values: Any) -> list[Any]:
         return draw(st.lists(values, min_size=rows, max_size=rows))
 
+    def objects() -> Any:
+        found = np.empty(rows, dtype=object)
+        found[:] = cells(st.sampled_from(OBJECTS))
+        return found
+
+    def zoned() -> Any:
+        instants = pd.array(cells(maybe(st.sampled_from(INSTANTS))), dtype="M8[ns]")
+        return instants.tz_localize("UTC").tz_convert("Asia/Kathmandu")
+
     small = st.integers(-3, 3)
-    large = small | st.sampled_from([2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63)])
-    numbers = st.sampled_from([0.0, -0.0, 0.5, 2.5, -1.5, 1e16, 1e300]) | small.map(float)
-    objects = np.empty(rows, dtype=object)
-    objects[:] = column(st.sampled_from([None, np.nan, pd.NA, 1, True, 1.0, "x", " 1", dt.date(2020, 1, 1)]))
-    columns = {
-        "n": np.array(column(small), dtype=np.int64),
-        "i": pd.array(column(maybe(large)), dtype="Int64"),
-        "w": np.array(column(small), dtype=np.int8),
-        "f": np.array(
-            [np.nan if value is None else value for value in column(maybe(numbers))], dtype=np.float64
-        ),
-        "b": np.array(column(st.booleans()), dtype=bool),
-        "k": pd.array(column(maybe(st.booleans())), dtype="boolean"),
-        "t": pd.array(column(maybe(st.sampled_from(TEXTS))), dtype="str"),
-        "c": pd.Categorical(column(maybe(st.sampled_from(["x", "y "]))), categories=["y ", "x", "unused"]),
-        "d": pd.array(column(maybe(st.sampled_from(INSTANTS))), dtype="M8[us]"),
-        "z": pd.array(column(maybe(st.sampled_from(INSTANTS))), dtype="M8[ns]")
-        .tz_localize("UTC")
-        .tz_convert("Asia/Kathmandu"),
+    columns: dict[str, Callable[[], Any]] = {
+        "n": lambda: np.array(cells(small), dtype=np.int64),
+        "i": lambda: pd.array(cells(maybe(small | st.sampled_from(LARGE))), dtype="Int64"),
+        "w": lambda: np.array(cells(small), dtype=np.int8),
+        "f": lambda: np.array(cells(st.just(np.nan) | st.sampled_from(NUMBERS)), dtype=np.float64),
+        "b": lambda: np.array(cells(st.booleans()), dtype=bool),
+        "k": lambda: pd.array(cells(maybe(st.booleans())), dtype="boolean"),
+        "t": lambda: pd.array(cells(maybe(st.sampled_from(TEXTS))), dtype="str"),
+        "c": lambda: pd.Categorical(cells(maybe(st.sampled_from(["x", "y "]))), ["y ", "x", "unused"]),
+        "d": lambda: pd.array(cells(maybe(st.sampled_from(INSTANTS))), dtype="M8[us]"),
+        "z": zoned,
         "o": objects,
     }
     index = draw(
@@ -58,14 +67,9 @@ def tables(draw: Any, *, min_rows: int = 0, max_rows: int = 7) -> pd.DataFrame:
             ]
         )
     )
-    kept = draw(
-        st.permutations(NAMES).flatmap(lambda names: st.sampled_from([names, names[:4], names[:1], []]))
-    )
-    return pd.DataFrame(
-        {name: pd.Series(columns[name], index=index) for name in kept},
-        index=index,
-        columns=pd.Index(kept, dtype="str"),
-    )
+    made = {name: columns[name]() for name in names}
+    series = {name: pd.Series(column, index=index, dtype=column.dtype) for name, column in made.items()}
+    return pd.DataFrame(series, index=index, columns=pd.Index(names, dtype="str"))
 
 
 def values() -> Any:
@@ -93,18 +97,18 @@ def values() -> Any:
     )
 
 
-def operations(names: list[str]) -> Any:
-    """One operation as a JSON object; its columns are mostly some of ``names``."""
+def operations(names: list[str], only: tuple[str, ...] = ()) -> Any:
+    """One operation (of certain ones) as a JSON object; its columns are mostly some of ``names``."""
     name = st.sampled_from([*names, "absent"]) if names else st.just("absent")
     some = st.lists(name, min_size=1, max_size=3)
     these = st.none() | some
     value = values()
     present = value.filter(lambda each: each is not None)
 
-    def op(kind: str, **fields: Any) -> Any:
-        return st.fixed_dictionaries({"op": st.just(kind), **fields})
+    def op(kind: str, **fields: Any) -> tuple[str, Any]:
+        return kind, st.fixed_dictionaries({"op": st.just(kind), **fields})
 
-    return st.one_of(
+    every = [
         op(
             "set_cells",
             cells=st.lists(
@@ -170,7 +174,8 @@ def operations(names: list[str]) -> Any:
             overwrite=st.booleans(),
             after=st.none() | name,
         ),
-    )
+    ]
+    return st.one_of(*(strategy for kind, strategy in every if not only or kind in only))
 
 
 def conditions() -> Any:

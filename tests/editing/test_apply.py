@@ -25,7 +25,7 @@ import programs
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
-@settings(max_examples=150, suppress_health_check=SLOW)
+@settings(max_examples=80, deadline=None, suppress_health_check=SLOW)
 @given(st.data())
 def test_edits_never_change_their_input(data: st.DataObject) -> None:
     frame = data.draw(programs.tables())
@@ -36,9 +36,7 @@ def test_edits_never_change_their_input(data: st.DataObject) -> None:
     assert_identical(frame, before)
 
 
-@settings(max_examples=100, suppress_health_check=SLOW)
-@given(st.data())
-def test_an_operation_on_any_frame_works_or_is_refused(data: st.DataObject) -> None:
+def check_odd(data: st.DataObject) -> None:
     frame = data.draw(frames())
     operation = data.draw(programs.operations([str(label) for label in frame.columns][:4]))
     before = copy.deepcopy(frame)
@@ -47,7 +45,20 @@ def test_an_operation_on_any_frame_works_or_is_refused(data: st.DataObject) -> N
     assert_identical(frame, before)
 
 
-@settings(max_examples=150, suppress_health_check=SLOW)
+@settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
+@given(st.data())
+def test_an_operation_on_any_frame_works_or_is_refused(data: st.DataObject) -> None:
+    check_odd(data)
+
+
+@pytest.mark.long
+@settings(max_examples=3000, deadline=None, suppress_health_check=SLOW)
+@given(st.data())
+def test_thousands_of_operations_on_any_frame_work_or_are_refused(data: st.DataObject) -> None:
+    check_odd(data)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=SLOW)
 @given(st.data())
 def test_the_origin_of_rows_and_columns_is_told(data: st.DataObject) -> None:
     """The cells of columns that no operation set are those of the rows and columns that they came from."""

@@ -88,7 +88,7 @@ def written(depth: int) -> Any:
     )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(written(3))
 def test_what_is_python_too_has_the_same_tree(text: str) -> None:
     try:
@@ -236,14 +236,14 @@ WORDS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=1000)
+@settings(max_examples=1000, deadline=None)
 @given(st.one_of(st.text(max_size=40), st.lists(WORDS, max_size=14).map(" ".join)))
 def test_random_text_is_a_column_or_an_invalid_expression(text: str) -> None:
     with contextlib.suppress(InvalidExpressionError):
         assert len(apply(FRAME, [derive(text)])["q"]) == 2
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(written(2), st.data())
 def test_a_program_with_a_slip_is_a_column_or_an_invalid_expression(text: str, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(text)))

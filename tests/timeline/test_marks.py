@@ -7,7 +7,7 @@ import contextlib
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framekeep.errors import InvalidMarksError, NewerFormatError, SessionDamagedError
@@ -172,6 +172,7 @@ def test_marks_follow_rows_and_columns_to_where_they_went() -> None:
     assert moved.reasons(after) == {"years": {"refused": [0], "not asked": [2]}}
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_marks_that_follow_their_rows_are_those_that_a_column_of_flags_would_give(
     data: st.DataObject,
@@ -250,6 +251,7 @@ def test_without_reasons_the_bytes_are_those_of_format_1() -> None:
     assert reasoned().replaced({"age": [], "sex": []}, COLUMNS, 10) == Marks()
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_bytes_give_reasons_back(data: st.DataObject) -> None:
     rows: dict[int, np.ndarray] = {}  # type: ignore[type-arg]
@@ -269,6 +271,7 @@ def test_bytes_give_reasons_back(data: st.DataObject) -> None:
     assert Marks.decode(whole.encode()).encode() == whole.encode()
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_damaged_reasons_are_refused_or_are_other_marks(data: st.DataObject) -> None:
     good = reasoned().encode()

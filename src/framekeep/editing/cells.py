@@ -100,6 +100,8 @@ def _in_array(work: Work, position: int, array: Any, operation: ReplaceValues) -
 
 def _cell(work: Work, position: int, value: Value, dtype: Any, operation: ReplaceValues) -> Any:
     """Return a value to look for as a cell of a dtype; None if no cell of an unnamed column can be it."""
+    if operation.columns is None and isinstance(value, str) and kind_of(dtype) is Kind.INTEGER:
+        return None  # a text is taken for a whole number only where that is asked for
     try:
         return converted(value, dtype)
     except Misfit as error:

@@ -48,6 +48,8 @@ def _suits(work: Work, position: int, operation: FillMissing) -> bool:
     if operation.method in _FOR_NUMBERS:
         return kind in _NUMERIC
     if operation.method == "value" and operation.columns is None:
+        if kind is Kind.INTEGER and isinstance(operation.value, str):
+            return False  # a text is taken for a whole number only where that is asked for
         try:
             converted(operation.value, work.frame.dtypes.iloc[position])
         except Misfit:

@@ -112,7 +112,7 @@ class Work:
 
     def set(self, position: int, array: Any) -> None:
         """Put an array in a column's place."""
-        self.frame.isetitem(position, array)
+        self.frame.isetitem(position, _column(array, self.frame.index))
         self._touched.add(self._columns[position])
 
     def take(self, positions: Positions) -> None:
@@ -168,9 +168,9 @@ class Work:
         self._check_unique(labels, [place])
         before, index = self.frame, self._index_of(labels)
         bare = before.set_axis(range(len(labels) - 1), axis=1)
-        new = pd.DataFrame({-1: array}, index=before.index)
+        new = _column(array, before.index).to_frame()
         # Not insert(): it warns of frames in many blocks, which is what untouched columns are.
-        frame = pd.concat([bare.iloc[:, :place], new, bare.iloc[:, place:]], axis=1)
+        frame: pd.DataFrame = pd.concat([bare.iloc[:, :place], new, bare.iloc[:, place:]], axis=1)
         frame.columns = index
         frame.attrs = before.attrs
         self.frame = frame
@@ -203,8 +203,13 @@ class Work:
         return pd.Index(labels, dtype=object, name=before.name, tupleize_cols=False)
 
 
+def _column(array: Any, index: pd.Index) -> Any:
+    """Return an array as a column with its own dtype: pandas would take objects that are texts for text."""
+    return pd.Series(array, index=index, dtype=array.dtype, copy=False)
+
+
 def _taken(frame: pd.DataFrame, positions: Positions) -> pd.DataFrame:
-    """Return rows of a frame; pandas cannot take from columns whose bytes are in the other order, numpy can."""
+    """Return rows of a frame; of columns in the other byte order pandas cannot take any, and numpy can."""
     swapped = [
         place
         for place, dtype in enumerate(frame.dtypes)
