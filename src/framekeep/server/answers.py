@@ -248,6 +248,33 @@ class ImportedWorkbook(Answer):
 class ImportedSheets(Answer):
     """The chosen sheets became sessions; one, when they were merged."""
 
+    model_config = _example(
+        sessions=[
+            {
+                "kind": "session",
+                "session_id": _ID,
+                "filename": "trial.xlsx",
+                "format": "xlsx",
+                "encoding": None,
+                "delimiter": None,
+                "compression": None,
+                "sheet": "Visits",
+                "rows": 120,
+                "columns": [
+                    {
+                        "name": "age",
+                        "type": "integer",
+                        "reason": "every value is a whole number",
+                        "missing": 0,
+                        "overridden": False,
+                    }
+                ],
+                "notes": [],
+                "text_version": 1,
+                "file_metadata": {},
+            }
+        ]
+    )
     sessions: list[ImportedSession]
 
 
@@ -339,6 +366,16 @@ class Versions(Answer):
 class Stepped(Version):
     """Where a step led: the version, with the shape of the state that is current now."""
 
+    model_config = _example(
+        version_id=2,
+        action_summary="Fill ages",
+        created_at=_AT,
+        rows=344,
+        columns=8,
+        bytes=5160,
+        undone=False,
+        etag='"0123456789abcdef0123456789abcdef"',
+    )
     etag: str
 
 

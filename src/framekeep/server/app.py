@@ -101,6 +101,7 @@ def create_app(
         openapi_tags=[{"name": each.router.tags[0]} for each in _ROUTERS],
         lifespan=lifespan,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: "_".join([*map(str, route.tags[:1]), route.name]),
     )
     # Pages are asked for most, so they are looked for first. Not include_router, which matches every request
     # against a tree of routers, twice.
@@ -147,5 +148,20 @@ def _document(app: FastAPI) -> dict[str, Any]:
         schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
+        for schema in schemas.values():
+            _with_nulls(schema.get("example"), schema, schemas)
         app.openapi_schema = made
     return app.openapi_schema
+
+
+def _with_nulls(example: Any, schema: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Put back into an example what FastAPI takes out of the whole document: members that are null."""
+    schema = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    if isinstance(example, dict):
+        for name in schema.get("required", ()):
+            example.setdefault(name, None)
+        for name, part in schema.get("properties", {}).items():
+            _with_nulls(example.get(name), part, schemas)
+    elif isinstance(example, list):
+        for each in example:
+            _with_nulls(each, schema.get("items", {}), schemas)

@@ -79,6 +79,7 @@ async def _if_match(
     if_match: Annotated[
         str | None,
         Header(
+            alias="If-Match",
             description="The ETag that was read: the change is made only if the session's data is still that "
             "(else 412).",
             examples=['"0123456789abcdef0123456789abcdef"'],

@@ -51,7 +51,7 @@ class MarkedColumns(BaseModel):
     )
 
 
-@router.get("", response_model=Missing, responses={304: {"description": "Unchanged."}}, summary="Get")
+@router.get("", response_model=Missing, responses={304: {"description": "Unchanged."}}, summary="Get marks")
 def get(
     service: Running, session_id: SessionId, response: Response, if_none_match: IfNoneMatch = None
 ) -> Missing | Response:

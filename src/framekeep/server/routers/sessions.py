@@ -272,7 +272,7 @@ def delete(
     expected: IfMatch,
     key: IdempotencyKey = None,
 ) -> Deleted:
-    """With all it holds."""
+    """With all it holds: data, versions, marks and the audit log."""
     change = Change(service, session_id, expected)
     try:
         deleted = service.manager.delete_session(session_id, expected_revision=expected)

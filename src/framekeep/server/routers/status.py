@@ -34,7 +34,7 @@ async def health() -> Alive:
     return Alive()
 
 
-@router.get("/health/ready", summary="Readiness", responses={503: {"model": Ready}})
+@router.get("/health/ready", summary="Readiness", responses={503: {**documented(503)[503], "model": Ready}})
 async def ready(service: Running, response: Response) -> Ready:
     """200 when requests can be served, 503 when the storage does not answer."""
     error = await service.threads.quick(service.ready)
@@ -43,7 +43,11 @@ async def ready(service: Running, response: Response) -> Ready:
     return Ready(status="ready" if error is None else "not ready", error=error)
 
 
-@router.get("/health/storage", summary="The storage's health", responses={503: {"model": StorageHealth}})
+@router.get(
+    "/health/storage",
+    summary="The storage's health",
+    responses={503: {**documented(503)[503], "model": StorageHealth}},
+)
 async def storage(service: Running, response: Response) -> StorageHealth:
     """Which backend, whether it answers, how fast; 503 when it is unhealthy."""
     found: dict[str, Any] = await service.threads.quick(service.manager.get_backend_health)
