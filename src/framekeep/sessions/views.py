@@ -16,6 +16,8 @@ from framekeep.sessions.heads import Heads, Loaded
 from framekeep.sessions.source import Source
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from framekeep.exporting import Export, ExportOptions, Heading, Window
     from framekeep.frames import FrameCodec, Manifest
 
@@ -94,6 +96,8 @@ class Views:
         options: ExportOptions | None,
     ) -> tuple[Revision, Export]:
         """See ``SessionReader.export``."""
+        import pandas as pd
+
         from framekeep.exporting import ExportOptions, export, format_named
         from framekeep.frames.tables import table_from
 
@@ -107,9 +111,13 @@ class Views:
             return loaded.session.lineage, self._window(source, manifest, start, number, wanted)
 
         revision, window = self._heads.read(session_id, view)
-        return revision, export(
-            window, format, how, lambda: table_from(window.heading.labels, window.arrays, window.index)
-        )
+
+        def table() -> pa.Table:
+            # Rows that are only numbered have no column of numbers, wherever the window begins.
+            index = pd.RangeIndex(window.rows) if window.numbered else window.index
+            return table_from(window.heading.labels, window.arrays, index)
+
+        return revision, export(window, format, how, table)
 
     def profile(
         self,
