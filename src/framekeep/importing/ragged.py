@@ -18,6 +18,8 @@ from framekeep.importing.model import MIB, Limits
 from framekeep.importing.rows import Buffer, Dialect, Row, rows
 
 _RETURN = ord("\r")
+_MARK = "\ufeff"  # at the beginning of a text, Arrow would drop it
+_FIRST_OF_MARK = _MARK.encode()[0]
 _COPIED = 8 * MIB
 _LISTED = 5
 _TOLD = 10_000  # rows between two words on the progress
@@ -75,7 +77,6 @@ class Shape:
         named: the number of columns with a name.
         rows: how many there are that are not blank lines.
         widest: the number of cells of the widest, empty ones at its end not counted; at least ``named``.
-        longest: the number of bytes of the longest row.
         blank: lines without anything; in a table with one column they are rows without a value.
         short: rows with fewer cells than there are columns.
         trailing: rows with empty cells beyond the last column.
@@ -86,7 +87,6 @@ class Shape:
     named: int
     rows: int = 0
     widest: int = 0
-    longest: int = 0
     blank: Lines = field(default_factory=Lines)
     short: Lines = field(default_factory=Lines)
     trailing: Lines = field(default_factory=Lines)
@@ -100,7 +100,6 @@ class Shape:
             self.blank.add(row.line)
             return None
         self.rows += 1
-        self.longest = max(self.longest, row.end - row.start)
         if row.odd:
             self.odd.add(row.line)
         if row.width == self.named:
@@ -193,7 +192,8 @@ def _pass(
     for count, row in enumerate(below.rows(limits)):
         cells = seen.add(row)
         dropped = width > 1 and row.blank
-        if taken and row.width == width and row.plain and not dropped:
+        marked = text[row.start] == _FIRST_OF_MARK and text[row.start : row.start + 3] == _MARK.encode()
+        if taken and row.width == width and row.plain and not dropped and not marked:
             if row.end - copied > _COPIED:
                 file.write(text[copied : row.end])
                 copied = row.end
@@ -231,7 +231,7 @@ class _Encoder:
     def _cell(self, cell: str | None) -> str:
         if cell is None:
             return ""
-        if cell == "" or any(mark in cell for mark in self._special):
+        if cell == "" or cell[0] == _MARK or any(mark in cell for mark in self._special):
             return f"{self._quote}{cell.replace(self._quote, self._quote * 2)}{self._quote}"
         return cell
 

@@ -7,7 +7,6 @@ columns are written down as text first, and then one after the other gets the ty
 from __future__ import annotations
 
 import codecs
-import mmap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +17,10 @@ from pyarrow import csv
 
 from framekeep.errors import DamagedFileError, EmptyFileError, FileTooLargeError
 from framekeep.importing import dialect, encodings, packed, ragged
+from framekeep.importing.ahead import in_order
 from framekeep.importing.headers import numbered_names, unique_names
+from framekeep.importing.mapping import read_only
 from framekeep.importing.model import (
-    MIB,
     PREVIEW_ROWS,
     ImportOptions,
     Limits,
@@ -31,13 +31,11 @@ from framekeep.importing.model import (
 )
 from framekeep.importing.rows import Buffer, Dialect, end_of_line, rows
 from framekeep.importing.spool import Spool, Stored
-from framekeep.importing.survey import count_lines, survey
+from framekeep.importing.survey import Survey, count_lines, survey
 from framekeep.importing.types import type_columns
 
 _SAMPLE = 256 * 1024
-_BLOCK, _LARGE_BLOCK = MIB, 16 * MIB  # of Arrow's reader; a row that is longer is measured first
-_LARGEST_BLOCK = (1 << 31) - 1
-_ROOM = 4096  # bytes of a block for each column, so that a batch has more than a few rows
+_LARGEST = (1 << 31) - 2  # bytes of a piece
 _NEVER = "\x1f"  # separates where nothing does
 _CHECKED, _READ = 0.2, 0.6  # of the progress: unpacked and checked; written down as text
 
@@ -196,13 +194,12 @@ def _rows(
         progress(_CHECKED + (_READ - _CHECKED) * fraction, "")
 
     delimiter = below.dialect.delimiter or _NEVER
-    how = replace(below.dialect, delimiter=delimiter)
-    if delimiter.isascii() and not how.escape:
+    if delimiter.isascii() and not below.dialect.escape:
+        how = replace(below.dialect, delimiter=delimiter)
         seen = survey(below.text, below.start, how)
         if seen.regular and (below.dialect.delimiter is not None or not seen.divided):
             names, notes = head.names(below.named)
-            source = _Regular(path, below.start, how, len(names), quoted=seen.quoted)
-            stored = _stored(source, names, limits, done, spool)
+            stored = _stored(below.text, how, seen, names, limits, done, spool)
             if stored is not None:
                 if seen.gaps and below.named > 1:
                     blank = count_lines(below.text, below.start, how) - stored.rows
@@ -211,71 +208,44 @@ def _rows(
     target = spool.directory / "repaired"
     shape, how = ragged.repair(below, limits, target, lambda fraction: done(fraction / 2))
     names, notes = head.names(shape.width)
-    source = _Regular(target, 0, how, len(names), longest=shape.longest)
-    stored = _stored(source, names, limits, lambda fraction: done(0.5 + fraction / 2), spool)
-    if stored is None:
+    text = _mapped(target) if target.stat().st_size else b""
+    seen = survey(text, 0, how)
+    stored = _stored(text, how, seen, names, limits, lambda fraction: done(0.5 + fraction / 2), spool)
+    if stored is None or not seen.regular:
         raise DamagedFileError("The text has rows that cannot be told apart. Name its delimiter.")
     return names, stored, (*shape.notes(), *notes)
 
 
-@dataclass(frozen=True, slots=True)
-class _Regular:
-    """Text that Arrow's reader takes.
-
-    Attributes:
-        path: of the file.
-        start: of the rows in it, in bytes.
-        dialect: with a delimiter.
-        width: of the rows.
-        quoted: there may be quotes in it.
-        longest: row, in bytes, as far as that is known.
-    """
-
-    path: Path
-    start: int
-    dialect: Dialect
-    width: int
-    quoted: bool = True
-    longest: int = 0
-
-
 def _stored(
-    source: _Regular,
+    text: Buffer,
+    how: Dialect,
+    seen: Survey,
     names: tuple[str, ...],
     limits: Limits,
     done: Callable[[float], None],
     spool: Spool,
 ) -> Stored | None:
-    """Put rows into the spool with Arrow's reader; None if it finds one of another length."""
+    """Put the rows of regular text into the spool; None if one of them has another length."""
     schema = pa.schema([(name, pa.string()) for name in names])
-    size = source.path.stat().st_size - source.start
-    read = 0
     with spool.segment(schema) as segment:
-        if size:
-            try:
-                for batch in _batches(source):
-                    segment.write(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
-                    _check_size(segment.rows, len(names), limits)
-                    _check_cells(batch, limits)
-                    read += batch.nbytes
-                    done(min(1.0, read / size))
-            except pa.ArrowInvalid:
-                return None
+        try:
+            for end, rows_ in _tables(text, how, seen, len(names)):
+                segment.write(pa.Table.from_arrays(rows_.columns, schema=schema))
+                _check_size(segment.rows, len(names), limits)
+                _check_cells(rows_, limits)
+                done(end / len(text))
+        except pa.ArrowInvalid:
+            return None
     return segment.stored
 
 
-def _batches(source: _Regular) -> Iterator[pa.RecordBatch]:
-    names = [str(position) for position in range(source.width)]
-    how, width = source.dialect, source.width
-    block = min(max(_BLOCK, width * _ROOM), _LARGE_BLOCK)
-    longest = 2 * source.longest + width  # if every character of it is a quote, and is doubled
-    reading = csv.ReadOptions(
-        column_names=names, block_size=min(max(block, longest), _LARGEST_BLOCK), use_threads=True
-    )
+def _tables(text: Buffer, how: Dialect, seen: Survey, width: int) -> Iterator[tuple[int, pa.Table]]:
+    """Yield the rows of each piece as columns of text, with the place where the piece ends."""
+    names = [str(position) for position in range(width)]
     parsing = csv.ParseOptions(
         delimiter=how.delimiter,
-        quote_char=how.quote if source.quoted else False,
-        newlines_in_values=source.quoted,
+        quote_char=how.quote if seen.quoted else False,
+        newlines_in_values=seen.quoted,
         ignore_empty_lines=width > 1,
     )
     converting = csv.ConvertOptions(
@@ -285,12 +255,24 @@ def _batches(source: _Regular) -> Iterator[pa.RecordBatch]:
         quoted_strings_can_be_null=False,
         check_utf8=False,  # it was checked
     )
-    with pa.OSFile(str(source.path)) as file:
-        file.seek(source.start)
-        with csv.open_csv(
-            file, read_options=reading, parse_options=parsing, convert_options=converting
-        ) as reader:
-            yield from reader
+    whole = pa.py_buffer(text)
+
+    def read(begin: int, end: int) -> pa.Table:
+        size = end - begin
+        if size > _LARGEST:
+            raise FileTooLargeError("A row has more than the 2 GiB that are read.")
+        reading = csv.ReadOptions(column_names=names, block_size=size + 1, use_threads=False)
+        piece = pa.BufferReader(whole.slice(begin, size))
+        return csv.read_csv(piece, read_options=reading, parse_options=parsing, convert_options=converting)
+
+    pieces = [(begin, end) for begin, end in seen.pieces if width == 1 or not _is_blank(text, begin, end)]
+    for (_, end), table in zip(pieces, in_order(read, pieces), strict=True):
+        yield end, table
+
+
+def _is_blank(text: Buffer, begin: int, end: int) -> bool:
+    """Say whether there is nothing but line ends in a piece; Arrow takes that for no table."""
+    return not text[begin : begin + 1].strip(b"\r\n") and not text[begin:end].strip(b"\r\n")
 
 
 def _check_size(count: int, columns: int, limits: Limits) -> None:
@@ -312,4 +294,4 @@ def _check_cells(batch: pa.RecordBatch, limits: Limits) -> None:
 
 def _mapped(path: Path) -> Buffer:
     with path.open("rb") as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return read_only(file.fileno())

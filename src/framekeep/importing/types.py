@@ -9,10 +9,7 @@ Knows nothing of files.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +18,7 @@ import pyarrow.compute as pc
 
 from framekeep.errors import UnknownColumnError, WrongTypeError
 from framekeep.importing import types_numbers, types_times
+from framekeep.importing.ahead import in_order
 from framekeep.importing.model import ColumnReport, ImportOptions
 from framekeep.importing.spool import Spool, Stored
 from framekeep.importing.types_asked import Misfit, cast
@@ -144,7 +142,11 @@ def type_columns(
         changed = text is not table.column(position) and text.null_count > table.column(position).null_count
         return Typed(text, found.type, found.reason) if changed and found.values is None else found
 
-    for position, found in enumerate(_in_order(settle, table)):
+    columns = [(position,) for position in range(len(names))]
+    small = table.num_rows * len(names) < _FEW
+    for position, found in enumerate(
+        (settle(*each) for each in columns) if small else in_order(settle, columns)
+    ):
         name = names[position]
         column = table.column(position) if found.values is None else found.values
         reports.append(
@@ -168,27 +170,6 @@ def _settle(text: pa.ChunkedArray, name: str, options: ImportOptions) -> Typed:
     if not options.typing:
         return Typed(None, "text", "types were not looked for")
     return find_type(text)
-
-
-def _in_order(settle: Callable[[int], Typed], table: pa.Table) -> Iterator[Typed]:
-    """Yield what ``settle`` makes of each column; a few at once, for each takes memory."""
-    threads = min(pa.cpu_count(), table.num_columns)
-    small = threads == 1 or table.num_rows * table.num_columns < _FEW
-    with nullcontext() if small else ThreadPoolExecutor(threads) as pool:
-        if pool is None:
-            yield from map(settle, range(table.num_columns))
-            return
-        ahead: deque[Future[Typed]] = deque()
-        try:
-            for position in range(table.num_columns):
-                ahead.append(pool.submit(settle, position))
-                if len(ahead) == threads:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
-        finally:
-            for future in ahead:
-                future.cancel()
 
 
 def _keep(spool: Spool, name: str, values: pa.ChunkedArray) -> Stored:
