@@ -25,6 +25,7 @@ class Arena:
         sizes: rows of the frames, ascending.
         huge: rows of the frame for pages only; None leaves that row out.
         effort: how many rounds for cheap things; expensive ones take a part of it.
+        quick: whether only small things are measured.
         rows: what was measured so far.
     """
 
@@ -32,6 +33,7 @@ class Arena:
     sizes: tuple[int, ...]
     huge: int | None
     effort: int
+    quick: bool = False
     rows: list[Row] = field(default_factory=list)
     frames: dict[int, pd.DataFrame] = field(default_factory=dict)
     floors: dict[int, Floors] = field(default_factory=dict)

@@ -27,7 +27,7 @@ import pyarrow.parquet  # the Parquet design must not pay for its import
 
 import framekeep.manager
 from benchmarks.baselines import FileBlobs, ParquetStore, PickleStore
-from benchmarks.frames import data_bytes, mixed
+from benchmarks.frames import data_bytes, mixed, readings
 from framekeep import DataManager, Settings
 
 MAX_MB = 8_000
@@ -134,9 +134,9 @@ def _page(manager: DataManager, session: str, offset: int, limit: int) -> float:
     return took * 1e3
 
 
-def create(*, store: str, rows: int) -> dict[str, Any]:
+def create(*, store: str, rows: int, kind: str = "mixed") -> dict[str, Any]:
     """Build a frame here, so that its memory goes with this process, and keep it in a session."""
-    frame = mixed(rows)
+    frame = FRAMES[kind](rows)
     manager = DataManager(settings(Path(store)))
     start = perf_counter()
     session = manager.create_session(frame, "mixed.csv")
@@ -225,6 +225,8 @@ def _peak() -> int:
     line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024
 
+
+FRAMES: dict[str, Callable[[int], pd.DataFrame]] = {"mixed": mixed, "readings": readings}
 
 TASKS: dict[str, Callable[..., dict[str, Any]]] = {
     "first_get": first_get,

@@ -29,16 +29,28 @@ def mixed(rows: int, *, seed: int = 7) -> pd.DataFrame:
     for i in range(18):
         columns[f"f{i}"] = _floats(rng, rows, i)
     for i in range(10):
-        columns[f"i{i}"] = rng.integers(0, (100, 5_000, 10**6, 10**12)[i % 4], rows)
+        columns[f"i{i}"] = _integers(rng, rows, i)
     for i in range(8):
-        columns[f"s{i}"] = _strings(rng, rows, distinct=(50, _DICTIONARY)[i % 2], missing=i % 3 == 0)
+        columns[f"s{i}"] = _texts(rng, rows, i)
     for i in range(5):
-        seconds = rng.integers(0, 86_400 * _DAYS, rows, dtype=np.int64)
-        columns[f"d{i}"] = _EPOCH + (seconds * 1_000_000).astype("timedelta64[us]")
+        columns[f"d{i}"] = _instants(rng, rows)
     for i in range(4):
         columns[f"b{i}"] = rng.random(rows, dtype=np.float32) < 0.3
     for i in range(5):
         columns[f"c{i}"] = _categories(rng, rows)
+    return pd.DataFrame(columns)
+
+
+def readings(rows: int, *, seed: int = 8) -> pd.DataFrame:
+    """Build a deterministic frame of ``rows`` x 50 as pages are bound to: numbers, text and dates.
+
+    25 float64, 10 int64, 10 ``str`` and 5 datetime64[us], made as those of ``mixed`` are.
+    """
+    rng = np.random.Generator(np.random.SFC64(seed))
+    columns: dict[str, object] = {f"f{i}": _floats(rng, rows, i) for i in range(25)}
+    columns |= {f"i{i}": _integers(rng, rows, i) for i in range(10)}
+    columns |= {f"s{i}": _texts(rng, rows, i) for i in range(10)}
+    columns |= {f"d{i}": _instants(rng, rows) for i in range(5)}
     return pd.DataFrame(columns)
 
 
@@ -55,8 +67,7 @@ def replacement(kind: str, rows: int, *, seed: int) -> Any:
     if kind == "s":
         return _strings(rng, rows, distinct=_DICTIONARY, missing=False)
     if kind == "d":
-        seconds = rng.integers(0, 86_400 * _DAYS, rows, dtype=np.int64)
-        return _EPOCH + (seconds * 1_000_000).astype("timedelta64[us]")
+        return _instants(rng, rows)
     if kind == "b":
         return rng.random(rows, dtype=np.float32) < 0.5
     if kind == "c":
@@ -103,6 +114,19 @@ def _floats(rng: np.random.Generator, rows: int, i: int) -> np.ndarray[Any, Any]
     elif i % 3 == 1:
         np.round(values, 2, out=values)
     return values
+
+
+def _integers(rng: np.random.Generator, rows: int, i: int) -> Any:
+    return rng.integers(0, (100, 5_000, 10**6, 10**12)[i % 4], rows)
+
+
+def _instants(rng: np.random.Generator, rows: int) -> Any:
+    seconds = rng.integers(0, 86_400 * _DAYS, rows, dtype=np.int64)
+    return _EPOCH + (seconds * 1_000_000).astype("timedelta64[us]")
+
+
+def _texts(rng: np.random.Generator, rows: int, i: int) -> pd.Series:
+    return _strings(rng, rows, distinct=(50, _DICTIONARY)[i % 2], missing=i % 3 == 0)
 
 
 def _strings(rng: np.random.Generator, rows: int, *, distinct: int, missing: bool) -> pd.Series:
