@@ -49,8 +49,12 @@ class Survey:
         return zip(self.cuts, self.cuts[1:], strict=False)
 
 
-def survey(text: Buffer, start: int, dialect: Dialect) -> Survey:
-    """Look at the UTF-8 ``text`` from byte ``start`` on, where a row begins; the delimiter is ASCII."""
+def survey(text: Buffer, start: int, dialect: Dialect, *, block: int = _BLOCK) -> Survey:
+    """Look at the UTF-8 ``text`` from byte ``start`` on, where a row begins; the delimiter is ASCII.
+
+    Args:
+        block: bytes that are looked at together, which is about the size of a piece.
+    """
     letters = np.frombuffer(text, np.uint8)
     quote = ord(dialect.quote)
     delimiter = ord(dialect.delimiter or "\n")
@@ -61,11 +65,11 @@ def survey(text: Buffer, start: int, dialect: Dialect) -> Survey:
     quotes = 0
     gaps = divided = False
     cuts = [start]
-    for begin, end in _blocks(len(letters), start):
-        block = letters[begin:end]
-        divided = divided or bool((block == delimiter).any())
+    for begin, end in _blocks(len(letters), start, block):
+        part = letters[begin:end]
+        divided = divided or bool((part == delimiter).any())
         gaps = gaps or _has_empty_line(letters[max(begin - 1, start) : end], first=begin == start)
-        at = np.flatnonzero(block == quote) + begin
+        at = np.flatnonzero(part == quote) + begin
         opening, closing = at[quotes % 2 :: 2], at[1 - quotes % 2 :: 2]
         opening = opening[opening > start]
         closing = closing[closing < len(letters) - 1]
@@ -126,12 +130,12 @@ def _has_empty_line(letters: Letters, *, first: bool) -> bool:
     return False
 
 
-def count_lines(text: Buffer, start: int, dialect: Dialect) -> int:
+def count_lines(text: Buffer, start: int, dialect: Dialect, *, block: int = _BLOCK) -> int:
     """Return how many lines there are from byte ``start`` on, if a line end within quotes ends no line."""
     letters = np.frombuffer(text, np.uint8)
     quote = ord(dialect.quote)
     lines = quotes = 0
-    for begin, end in _blocks(len(letters), start):
+    for begin, end in _blocks(len(letters), start, block):
         at = np.flatnonzero(letters[begin:end] == quote)
         outside = (np.searchsorted(at, np.flatnonzero(_ends(letters, begin, end))) + quotes) % 2 == 0
         lines += int(np.count_nonzero(outside))
@@ -139,6 +143,6 @@ def count_lines(text: Buffer, start: int, dialect: Dialect) -> int:
     return lines + (len(letters) > start and letters[-1] != _NEWLINE)
 
 
-def _blocks(size: int, start: int) -> Iterator[tuple[int, int]]:
-    for begin in range(start, size, _BLOCK):
-        yield begin, min(begin + _BLOCK, size)
+def _blocks(size: int, start: int, block: int) -> Iterator[tuple[int, int]]:
+    for begin in range(start, size, block):
+        yield begin, min(begin + block, size)
