@@ -272,6 +272,13 @@ def test_a_file_may_be_of_some_rows_and_columns(numbers: Endpoint, form: str) ->
     assert parsed(form, answer.content) == [["w5"], ["w6"]]
 
 
+def test_only_pages_of_json_have_a_number_of_rows_at_most(own: Endpoint) -> None:
+    for path, more in (("/data.csv", {}), ("/data.framekeep", {}), ("/data", {"whole": True})):
+        assert own.get(path, params={"limit": 10_001, **more}).status_code == 200
+    refused = own.get("/data", params={"limit": 10_001})
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
+
+
 def test_the_exact_container_may_be_of_some_rows_and_columns(http: httpx2.Client) -> None:
     frame = pd.DataFrame({"a": [1, 2, 3], 7: pd.to_datetime([4, 5, 6]), "c": ["x", None, "y"]})
     own = Endpoint(http, new_session(http, frame))

@@ -68,8 +68,9 @@ RowLimit = Annotated[
     int | None,
     Query(
         ge=0,
-        le=MOST_ROWS,
-        description=f"Rows at most. JSON gives {PAGE} unless said otherwise; the other forms give all.",
+        le=2**53 - 1,
+        description=f"Rows at most. JSON gives {PAGE} unless said otherwise, and up to {MOST_ROWS:,}; the "
+        "other forms give all.",
         examples=[100],
     ),
 ]
@@ -226,6 +227,12 @@ async def _answer(
         if (same := conditions.not_modified(if_none_match, now)) is not None:
             return same
     if form == "json" and not asked.whole:
+        if asked.limit is not None and asked.limit > MOST_ROWS:
+            raise RequestError(
+                422,
+                "invalid_request",
+                f"query.limit: a page has at most {MOST_ROWS:,} rows. Ask for several, or for ?whole=true.",
+            )
         revision, body = await threads.quick(
             manager.get_page_json,
             session_id,
