@@ -21,7 +21,6 @@ from framekeep.errors import (
     SessionNotFoundError,
     TempStorageNotFoundError,
 )
-from framekeep.exporting.labels import label_text
 from framekeep.frames import FRAMES_TYPE
 from framekeep.names import Revision, checked_id
 from framekeep.sessions import Outcome
@@ -147,10 +146,10 @@ class Client(SessionReading, Uploading):
     def delete_session(self, session_id: str, *, expected_revision: Revision | None = None) -> bool:
         """Delete a session with all it holds; False if it was not there."""
         try:
-            self._ask("DELETE", session_id, "", expected=expected_revision)
+            reply = self._ask("DELETE", session_id, "", expected=expected_revision)
         except SessionNotFoundError:
             return False
-        return True
+        return _deleted(reply)
 
     def touch_session(self, session_id: str, ttl_seconds: float) -> None:
         """Make ``ttl_seconds`` the session's time to live, counted from now."""
@@ -385,8 +384,10 @@ class Client(SessionReading, Uploading):
             raise InvalidMarksError(
                 f"Marks are a mapping of column to rows, not {type(columns_data).__name__}."
             )
-        marks = {label_text(column): _entries(given) for column, given in listed(columns_data).items()}
+        given = listed(columns_data)
         try:
+            names = self._names(session_id, list(given))
+            marks = {name: _entries(rows) for name, rows in zip(names, given.values(), strict=True)}
             self._changed(
                 "PUT",
                 session_id,
@@ -432,10 +433,10 @@ class Client(SessionReading, Uploading):
     def delete_temp_storage(self, temp_id: str) -> bool:
         """Delete the sheets; False if they were not there."""
         try:
-            self._connection.ask("DELETE", _temporary(temp_id))
+            reply = self._connection.ask("DELETE", _temporary(temp_id))
         except TempStorageNotFoundError:
             return False
-        return True
+        return _deleted(reply)
 
     # --- operation -------------------------------------------------------------------------------
 
@@ -501,6 +502,11 @@ class Client(SessionReading, Uploading):
 
 def _temporary(temp_id: str) -> str:
     return f"/api/v1/temporary/{checked_id(temp_id, what='temporary storage id')}"
+
+
+def _deleted(reply: Reply) -> bool:
+    with understood():
+        return bool(reply.document()["deleted"])
 
 
 def _version_id(reply: Reply) -> int:

@@ -44,6 +44,7 @@ Params = Mapping[str, Any]
 
 _CONNECT: Final = 10.0
 """Seconds for a connection; waiting longer for a machine that is not there helps nobody."""
+_JSON: Final = "application/json"
 _IN_MEMORY: Final = 16 << 20
 """Bytes of a frame that are received in memory; more go to a file that has no name."""
 _PIECE: Final = 1 << 20
@@ -178,9 +179,15 @@ class Connection:
         """
         if json is not None:
             said = _json(json)
-            body = Body("application/json", lambda: iter([said]), len(said))
-        request = _Request(method, path, params, "application/json", body, expected, session_id, or_status)
-        return self._tried(request, lambda response: Reply(response.headers, response.read()))
+            body = Body(_JSON, lambda: iter([said]), len(said))
+        request = _Request(method, path, params, _JSON, body, expected, session_id, or_status)
+
+        def receive(response: httpx.Response) -> Reply:
+            if response.status_code != 204:
+                _check_type(response, _JSON)
+            return Reply(response.headers, response.read())
+
+        return self._tried(request, receive)
 
     @contextmanager
     def fetched(
@@ -241,13 +248,13 @@ class Connection:
         for wait in (*self._waits, None):
             failure: FramekeepError
             try:
-                response = self._sent(request, headers)
+                response, answers = self._sent(request, headers), False
                 try:
-                    if response.status_code < 400 or response.status_code == request.or_status:
+                    if answers := response.is_success or response.status_code == request.or_status:
                         return take(response)
                     error, code = error_of(response.status_code, response.read(), request.session_id)
                 finally:
-                    if not keep or response.status_code >= 400:
+                    if not (keep and answers):
                         response.close()
             except httpx.TransportError as trouble:
                 failure = self._unavailable(trouble)

@@ -44,7 +44,7 @@ def error_of(status: int, body: bytes, session_id: str | None) -> tuple[errors.F
     """Return the error that an answer tells of, and its code.
 
     Args:
-        status: the HTTP status, 400 or above.
+        status: the HTTP status, none of success.
         body: the answer's.
         session_id: the session that the request was about.
     """

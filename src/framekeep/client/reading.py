@@ -11,7 +11,7 @@ from framekeep.client.bodies import read_frame
 from framekeep.client.connection import Connection, Reply
 from framekeep.errors import FramekeepError, InvalidInputError, SessionNotFoundError
 from framekeep.exporting import FORMATS
-from framekeep.exporting.labels import clean, label_text
+from framekeep.exporting.labels import clean, label_text, resolve_columns
 from framekeep.frames import FRAME_TYPE, Damage, FrameDiff
 from framekeep.frames.tables import table_of
 from framekeep.names import Revision, checked_id
@@ -133,7 +133,7 @@ class SessionReading:
         Raises:
             UnknownColumnError: the frame does not have one of ``columns``.
         """
-        asked = _window(offset, limit, columns, version)
+        asked = self._window(session_id, offset, limit, columns, version)
         return self._frame(session_id, asked)[1]
 
     def get_page_json(
@@ -147,7 +147,7 @@ class SessionReading:
         orient: str = "rows",
     ) -> tuple[Revision, bytes]:
         """Return the revision and a page as JSON ``{"columns", "rows", "offset", "limit", "total_rows"}``."""
-        asked = _window(offset, limit, columns, version) | {"orient": orient}
+        asked = self._window(session_id, offset, limit, columns, version) | {"orient": orient}
         reply = self._ask("GET", session_id, "/data", asked)
         return reply.revision, reply.body
 
@@ -181,7 +181,7 @@ class SessionReading:
         """
         if format not in FORMATS:
             raise InvalidInputError(f"Files are written as {', '.join(FORMATS)}, not {str(format)[:40]!r}.")
-        asked = _window(offset, limit, columns, version)
+        asked = self._window(session_id, offset, limit, columns, version)
         asked |= {"neutralize_formulas": neutralize_formulas, "orient": orient, "whole": format == "json"}
         reply, pieces = self._connection.streamed(
             _path(session_id, "/data"), asked, FORMATS[format].bare_type, session_id=session_id
@@ -198,7 +198,8 @@ class SessionReading:
         version: int | str = "current",
     ) -> tuple[Revision, list[dict[str, Any]]]:
         """Return the revision and a profile of each column."""
-        asked = {"columns": _names(columns), "bins": bins, "top": top, "version": _version(version)}
+        names = None if columns is None else self._names(session_id, columns, version)
+        asked = {"columns": names, "bins": bins, "top": top, "version": _version(version)}
         reply = self._ask("GET", session_id, "/profile", asked)
         with understood():
             return reply.revision, list(reply.document()["profiles"])
@@ -280,9 +281,41 @@ class SessionReading:
         with self._connection.fetched(path, asked, FRAME_TYPE, session_id=session_id) as (reply, file):
             return reply.revision, read_frame(file)
 
-    def _labels(self, session_id: str) -> list[Any]:
+    def _labels(self, session_id: str, version: int | str = "current") -> list[Any]:
         """Return the labels themselves, where their names are not all there is to them."""
-        return list(self.get_page(session_id, 0, 0).columns.tolist())
+        return list(self.get_page(session_id, 0, 0, version=version).columns.tolist())
+
+    def _names(
+        self, session_id: str, columns: Sequence[Hashable], version: int | str = "current"
+    ) -> list[str]:
+        """Return the text forms that the service knows columns by.
+
+        Raises:
+            UnknownColumnError: there is no such column.
+        """
+        if isinstance(columns, str | bytes):
+            raise InvalidInputError("columns must be a list of labels, not one text.")
+        if all(type(label) is str for label in columns):
+            return list(map(str, columns))
+        labels = self._labels(
+            session_id, version
+        )  # equal labels, as 1 and a NumPy 1, may be written differently
+        return [label_text(labels[i]) for i in resolve_columns(labels, columns)]
+
+    def _window(
+        self,
+        session_id: str,
+        offset: object,
+        limit: object,
+        columns: Sequence[Hashable] | None,
+        version: int | str,
+    ) -> dict[str, Any]:
+        return {
+            "offset": min(checked_count(offset, "offset"), _MOST),
+            "limit": None if limit is None else min(checked_count(limit, "limit"), _MOST),
+            "columns": None if columns is None else self._names(session_id, columns, version),
+            "version": _version(version),
+        }
 
     def _marks(self, session_id: str, part: str) -> dict[Any, Any]:
         found = self._ask("GET", session_id, "/missing").document()
@@ -304,22 +337,3 @@ def _version(version: object) -> str:
     if isinstance(version, str):
         raise InvalidInputError(f"A state is a version id or 'current', not {version[:40]!r}.")
     return str(min(checked_count(version, "version id"), 999_999_999))
-
-
-def _window(
-    offset: object, limit: object, columns: Sequence[Hashable] | None, version: object
-) -> dict[str, Any]:
-    return {
-        "offset": min(checked_count(offset, "offset"), _MOST),
-        "limit": None if limit is None else min(checked_count(limit, "limit"), _MOST),
-        "columns": _names(columns),
-        "version": _version(version),
-    }
-
-
-def _names(columns: Sequence[Hashable] | None) -> list[str] | None:
-    if columns is None:
-        return None
-    if isinstance(columns, str | bytes):
-        raise InvalidInputError("columns must be a list of labels, not one text.")
-    return [label_text(label) for label in columns]
