@@ -112,8 +112,8 @@ def _value_by_value(array: Any, kind: Kind, read: Callable[[Any], Any], to: str)
         values = [FAILED if gone else read(cell) for cell, gone in zip(array, missing, strict=True)]
     else:
         codes, distinct = pd.factorize(array)
-        found = [read(cell) for cell in distinct]
-        values = [FAILED if gone else found[code] for code, gone in zip(codes, missing, strict=True)]
+        values = [*map(read, distinct.tolist()), FAILED]
+        values = list(map(values.__getitem__, codes.tolist()))  # a missing one has the code -1
     failed = np.fromiter((value is FAILED for value in values), dtype=bool, count=len(values)) & ~missing
     return built(values, missing | failed, to), failed
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from framekeep.editing.fields import Value
-from framekeep.editing.kinds import Kind, Mask, kind_of, missing_in
+from framekeep.editing.kinds import Kind, equal_to, kind_of, missing_in
 from framekeep.editing.models import ReplaceValues, SetCells
 from framekeep.editing.texts import recategorized, replace_parts
 from framekeep.editing.values import Misfit, converted, put
@@ -92,7 +92,7 @@ def _in_array(work: Work, position: int, array: Any, operation: ReplaceValues) -
         if old in seen:
             raise InvalidEditError(f"A value to replace is named twice for column {work.name(position)}.")
         seen.add(old)
-        mask = _equal(array, old) & ~missing
+        mask = equal_to(array, old) & ~missing
         if mask.any():
             out = put(array if out is None else out, mask, [each.new], work.label(position))
     return out
@@ -115,10 +115,3 @@ def _fitting(work: Work, position: int, value: Value, dtype: Any) -> Any:
         return converted(value, dtype)
     except Misfit as error:
         raise InvalidEditError(f"Column {work.name(position)} {error}") from None
-
-
-def _equal(array: Any, cell: Any) -> Mask:
-    found = array == cell
-    if hasattr(found, "isna"):
-        return np.asarray(found.to_numpy(dtype=bool, na_value=False))
-    return np.asarray(found, dtype=bool)

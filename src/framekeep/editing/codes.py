@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from framekeep.editing.kinds import Kind, array_of, kind_of, missing_in, plain_and_missing
+from framekeep.editing.instants import instants_of
+from framekeep.editing.kinds import Kind, Mask, array_of, kind_of, missing_in, plain_and_missing
 from framekeep.errors import InvalidEditError
 
 Codes = npt.NDArray[np.int64]
@@ -56,6 +57,23 @@ def ranks_of(array: Any, name: str) -> Codes:
             return codes
         return _placed(codes, ranks_of(array_of(array.dtype.categories), name))
     return _guarded(lambda: _factorized(array, kind, sort=True), name, "put in order")
+
+
+def order_of(array: Any, name: str) -> tuple[npt.NDArray[Any], Mask]:
+    """Return a number for each cell that sorts as its value does, one for all that are missing; and those.
+
+    Raises:
+        InvalidEditError: the column holds values that have no order.
+    """
+    kind = kind_of(array.dtype)
+    if kind in (Kind.INTEGER, Kind.NUMBER, Kind.BOOLEAN):
+        plain, missing = plain_and_missing(array)
+        return np.where(missing, plain.dtype.type(0), plain), missing
+    if kind is Kind.DATETIME:
+        missing = missing_in(array)
+        return np.where(missing, 0, instants_of(array).asi8), missing
+    ranks = ranks_of(array, name)
+    return ranks, ranks < 0
 
 
 def most_frequent(array: Any, name: str) -> int | None:

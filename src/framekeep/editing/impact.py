@@ -13,7 +13,7 @@ import pandas as pd
 
 from framekeep.editing.expressions.operators import compare
 from framekeep.editing.expressions.vectors import NUMERIC, Vector, vector_of
-from framekeep.editing.kinds import Kind, Mask, array_of, missing_in
+from framekeep.editing.kinds import Kind, Mask, array_of, equal_to, kind_of, missing_in
 from framekeep.editing.labels import text_of
 from framekeep.editing.work import Applied
 from framekeep.errors import InvalidEditError
@@ -81,6 +81,8 @@ def changes(before: Any, after: Any) -> Mask:
 
 
 def _differing(before: Any, after: Any, there: Mask) -> Mask:
+    if before.dtype == after.dtype and kind_of(before.dtype) is Kind.TEXT:
+        return ~equal_to(before, after)
     try:
         a, b = vector_of(before), vector_of(after)
         if Kind.MIXED not in (a.kind, b.kind) and Kind.OTHER not in (a.kind, b.kind):

@@ -88,12 +88,38 @@ def wall_times(array: Any) -> npt.NDArray[np.datetime64]:
     return np.asarray(array)
 
 
-def write_instants(array: Any) -> list[str | None]:
-    """Return instants as text in ISO 8601: as dates alone if none has a time of day or a zone."""
+def write_instants(array: Any) -> npt.NDArray[Any]:
+    """Return instants as text in ISO 8601, None for missing: as dates if none has a time of day or a zone."""
     array = instants_of(array)
-    zoned = zone_and_unit(array.dtype)[0] is not None
+    zone = zone_and_unit(array.dtype)[0]
     wall = wall_times(array)
-    dates = not zoned and bool((np.isnat(wall) | (wall == wall.astype("M8[D]"))).all())
-    return [
-        None if cell is pd.NaT else cell.date().isoformat() if dates else cell.isoformat() for cell in array
-    ]
+    texts = np.full(len(wall), None, dtype=object)
+    there = ~np.isnat(wall)
+    if zone is None and bool((wall[there] == wall[there].astype("M8[D]")).all()):
+        texts[there] = np.datetime_as_string(wall[there], unit="D")
+        return texts
+    steps: tuple[tuple[Any, str | None], ...] = (("s", None), ("us", "s"), ("ns", "us"))
+    for exact, coarser in steps:
+        # As short as each can be without losing anything.
+        chosen = there & _is_whole(wall, exact)
+        if coarser is not None:
+            chosen &= ~_is_whole(wall, coarser)
+        if chosen.any():
+            texts[chosen] = np.datetime_as_string(wall[chosen].astype(f"M8[{exact}]"), unit=exact)
+    if zone is not None:
+        offsets = (wall - np.asarray(array.tz_convert(None))).astype("m8[s]").astype(np.int64)
+        for offset in np.unique(offsets[there]):
+            chosen = there & (offsets == offset)
+            texts[chosen] += _written_offset(int(offset))
+    return texts
+
+
+def _is_whole(wall: npt.NDArray[np.datetime64], unit: str) -> Mask:
+    whole: Mask = wall == wall.astype(f"M8[{unit}]").astype(wall.dtype)
+    return whole
+
+
+def _written_offset(seconds: int) -> str:
+    sign, seconds = ("-" if seconds < 0 else "+"), abs(seconds)
+    rest = f":{seconds % 60:02d}" if seconds % 60 else ""
+    return f"{sign}{seconds // 3600:02d}:{seconds // 60 % 60:02d}{rest}"

@@ -106,3 +106,11 @@ def plain_and_missing(array: Any) -> tuple[npt.NDArray[Any], Mask]:
         return array, missing
     dtype = array.dtype.numpy_dtype
     return np.asarray(array.to_numpy(dtype=dtype, na_value=dtype.type(0))), missing
+
+
+def equal_to(array: Any, other: Any) -> Mask:
+    """Return which cells equal a value, or the cells of another array; one that is missing equals nothing."""
+    found = array == other
+    if hasattr(found, "isna"):
+        return np.asarray(found.to_numpy(dtype=bool, na_value=False))
+    return np.asarray(found, dtype=bool)

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from framekeep.editing.codes import codes_of, ranks_of
+from framekeep.editing.codes import codes_of, order_of
 from framekeep.editing.expressions import holds
-from framekeep.editing.kinds import Mask
+from framekeep.editing.kinds import Kind, Mask
 from framekeep.editing.models import DropDuplicates, DropMissing, FilterRows, SortRows
 from framekeep.editing.work import Work
 from framekeep.errors import InvalidEditError
@@ -33,11 +33,27 @@ def drop_duplicates(work: Work, operation: DropDuplicates) -> None:
     positions = work.chosen(operation.columns)
     if not positions:
         return
-    codes = pd.DataFrame(
-        {number: codes_of(work.array(each), work.name(each)) for number, each in enumerate(positions)}
-    )
     keep: Any = False if operation.keep == "none" else operation.keep
-    work.keep(~codes.duplicated(keep=keep).to_numpy())
+    try:
+        columns = [_comparable(work, position) for position in positions]
+        repeated = _frame(columns).duplicated(keep=keep)
+    except (TypeError, ValueError, NotImplementedError):
+        # One by one: that names the column that cannot be compared.
+        columns = [codes_of(work.array(position), work.name(position)) for position in positions]
+        repeated = _frame(columns).duplicated(keep=keep)
+    work.keep(~repeated.to_numpy())
+
+
+def _frame(columns: list[Any]) -> pd.DataFrame:
+    return pd.DataFrame(dict(enumerate(columns)))
+
+
+def _comparable(work: Work, position: int) -> Any:
+    """Return an array in which pandas tells values apart as this vocabulary does."""
+    array = work.array(position)
+    if work.kind(position) in (Kind.MIXED, Kind.NUMBER):
+        return codes_of(array, work.name(position))
+    return array
 
 
 def filter_rows(work: Work, operation: FilterRows) -> None:
@@ -62,14 +78,11 @@ def _rows(work: Work, rows: list[int]) -> Mask:
 
 def sort_rows(work: Work, operation: SortRows) -> None:
     """Sort rows; equal ones stay in their order."""
-    keys: list[npt.NDArray[np.int64]] = []
-    for key in operation.by:
-        position = work.labels.position(key.column)
-        ranks = ranks_of(work.array(position), work.name(position))
-        missing = ranks < 0
-        if key.descending:
-            ranks = -ranks
-        most = len(ranks) + 1
-        ranks[missing] = most if operation.missing == "last" else -most
-        keys.append(ranks)
-    work.take(np.lexsort(keys[::-1]).astype(np.int64))
+    keys: list[npt.NDArray[Any]] = []  # the most important last, as lexsort wants them
+    for each in reversed(operation.by):
+        position = work.labels.position(each.column)
+        key, missing = order_of(work.array(position), work.name(position))
+        if each.descending:
+            key = -key if key.dtype.kind == "f" else ~key  # the smallest whole number has no negative
+        keys += [key, missing if operation.missing == "last" else ~missing]
+    work.take(np.lexsort(keys).astype(np.int64))

@@ -65,14 +65,14 @@ class Room:
     def __init__(self) -> None:
         self._left = MAX_COLUMN
 
-    def take(self, length: int) -> None:
-        """Count a text of that many characters.
+    def take(self, length: int, largest: int | None = None) -> None:
+        """Count a text of that many characters, or texts, the largest of which has so many.
 
         Raises:
             InvalidEditError: it is too long, or all together are.
         """
         self._left -= length
-        if length > MAX_CELL or self._left < 0:
+        if (length if largest is None else largest) > MAX_CELL or self._left < 0:
             raise InvalidEditError(
                 f"The texts would grow beyond {MAX_CELL:,} characters a cell or {MAX_COLUMN:,} in all."
             )
@@ -120,8 +120,8 @@ def _of_texts(array: Any, change: Rewrite, name: str) -> Any:
         codes, texts = pd.factorize(array)
     except UnicodeEncodeError:
         raise InvalidEditError(f"Column {name} holds text that is no valid Unicode.") from None
-    before = list(texts)
-    after = [change(text) for text in before]
+    before = np.asarray(texts, dtype=object).tolist()
+    after = list(map(change, before))
     if after == before:
         return None
     return column_of(after, array.dtype).take(codes, allow_fill=True)

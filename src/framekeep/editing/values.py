@@ -105,8 +105,10 @@ def missing_value(dtype: Any) -> Any:
     return dtype.na_value
 
 
-def column_of(cells: Sequence[Any], dtype: Any) -> Any:
+def column_of(cells: Sequence[Any] | npt.NDArray[Any], dtype: Any) -> Any:
     """Return cells (as ``converted`` gives them) as an array."""
+    if isinstance(dtype, pd.StringDtype):
+        return pd.array(np.array(cells, dtype=object), dtype=dtype)  # takes None for missing
     if isinstance(dtype, np.dtype) and dtype.kind not in "Mm":
         out = np.empty(len(cells), dtype=dtype)
         for position, cell in enumerate(cells):

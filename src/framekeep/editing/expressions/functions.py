@@ -96,8 +96,21 @@ def _round(arguments: Sequence[Vector]) -> Vector:
         )
     if digits == 0:
         return Vector(vector.kind, np.rint(vector.values), vector.missing)
-    # numpy multiplies, rounds and divides, and so rounds 2.675 another way than the number that it is.
-    return finite(np.array([_rounded(value, digits) for value in vector.values.tolist()]), vector.missing)
+    return finite(_rounded_to(vector.values, digits), vector.missing)
+
+
+def _rounded_to(values: Values, digits: int) -> Values:
+    """Return numbers rounded as Python rounds them: by the number that they are, not by what is written."""
+    if not 0 < digits <= 15:
+        return np.array([_rounded(value, digits) for value in values.tolist()], dtype=np.float64)
+    with np.errstate(all="ignore"):
+        scaled = values * 10.0**digits
+        rounded = np.rint(scaled) / 10.0**digits  # a quotient of two exact numbers: the nearest there is
+        # Too near to a half, or too large, for the product to say where it belongs.
+        doubtful = ~((np.abs(scaled) < 2.0**40) & (np.abs(scaled - np.floor(scaled) - 0.5) > 0.01))
+    for row in np.flatnonzero(doubtful):
+        rounded[row] = _rounded(values[row].item(), digits)
+    return rounded
 
 
 def _rounded(value: float, digits: int) -> float:
@@ -219,11 +232,8 @@ def _each_text(kind: Kind, compute: Callable[..., Any], name: str) -> Callable[[
         missing = texts[0].missing
         for vector in texts[1:]:
             missing = missing | vector.missing
-        if len(texts) == 1:
-            found = [compute(text) for text in texts[0].values]
-        else:
-            columns = np.broadcast_arrays(*(vector.values for vector in texts))
-            found = [compute(*row) for row in zip(*columns, strict=True)]
+        columns = np.broadcast_arrays(*(vector.values for vector in texts))
+        found = list(map(compute, *(column.tolist() for column in columns)))
         return Vector(kind, objects(found) if dtype is object else np.array(found, dtype=dtype), missing)
 
     return function
@@ -236,13 +246,19 @@ def _replace(arguments: Sequence[Vector]) -> Vector:
 
 
 def _concat(arguments: Sequence[Vector]) -> Vector:
+    texts = [_as_text([vector]) for vector in arguments]
+    values, missing = texts[0].values, texts[0].missing
+    lengths = _lengths(texts[0])
     room = Room()
+    for text in texts[1:]:
+        lengths = lengths + _lengths(text)
+        room.take(int(lengths.sum()), int(lengths.max(initial=0)))
+        values, missing = values + text.values, missing | text.missing
+    return Vector(Kind.TEXT, values, missing)
 
-    def joined(*texts: str) -> str:
-        room.take(sum(map(len, texts)))
-        return "".join(texts)
 
-    return _each_text(Kind.TEXT, joined, "concat")([_as_text([vector]) for vector in arguments])
+def _lengths(vector: Vector) -> Values:
+    return np.fromiter(map(len, vector.values), dtype=np.int64, count=len(vector.values))
 
 
 def _as_text(arguments: Sequence[Vector]) -> Vector:
@@ -252,7 +268,7 @@ def _as_text(arguments: Sequence[Vector]) -> Vector:
         array: Any = pd.array(values)
         if vector.zone is not None:
             array = array.tz_localize("UTC").tz_convert(vector.zone)
-        return Vector(Kind.TEXT, objects([text or "" for text in write_instants(array)]), vector.missing)
+        return Vector(Kind.TEXT, np.where(vector.missing, "", write_instants(array)), vector.missing)
     if vector.kind is Kind.TEXT or vector.kind is None:
         return _text(vector, "text")
     return _read_each(vector, text_of_value, Kind.TEXT)

@@ -115,9 +115,8 @@ def array_from(vector: Vector, rows: int) -> Any:
     if vector.kind is None:
         raise InvalidEditError("every value would be missing, so that the column would be of no type")
     if vector.kind is Kind.TEXT:
-        cells = [None if gone else value for value, gone in zip(values, missing, strict=True)]
         try:
-            return column_of(cells, pd.StringDtype(na_value=np.nan))
+            return column_of(np.where(missing, np.array(None), values), pd.StringDtype(na_value=np.nan))
         except UnicodeEncodeError:
             raise InvalidEditError("a text is no valid Unicode") from None
     if vector.kind is Kind.DATETIME:
