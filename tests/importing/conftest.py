@@ -58,6 +58,21 @@ def lives(pid: int) -> bool:
     return state not in "ZX"
 
 
+def idle(pid: int | None) -> bool:
+    """Say whether a zygote has loaded what it loads beforehand: it sleeps, and takes no time for a while."""
+
+    def time_taken() -> list[str]:
+        state, *facts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return facts[10:12] if state == "S" else []
+
+    before = time_taken()
+    deadline = time.monotonic() + 0.1
+    while before and time_taken() == before:
+        if time.monotonic() > deadline:
+            return True
+    return False
+
+
 def written(path: Path) -> bool:
     """Say whether a file is there with something in it."""
     return path.exists() and path.stat().st_size > 0

@@ -20,7 +20,7 @@ from framekeep.errors import DamagedFileError, ImportLimitError, ServiceError
 from framekeep.importing import Importer
 from framekeep.importing.model import MIB
 
-from .conftest import LIMITS, Orders, lives, until, written
+from .conftest import LIMITS, Orders, idle, lives, until, written
 
 READERS = "framekeep.testing.readers"
 
@@ -363,15 +363,8 @@ def test_a_process_that_only_forks_has_no_threads(tmp_path: Path) -> None:
     with Importer(scratch=tmp_path) as importer:  # with the readers that are really used
         importer.warm()
         main = zygote(importer)
-        until(lambda: Path(f"/proc/{main}/wchan").exists() and loaded(main))
+        until(lambda: idle(main))
         assert os.listdir(f"/proc/{main}/task") == [str(main)]
-
-
-def loaded(pid: int) -> bool:
-    """Say whether a process has loaded what it loads beforehand, and sleeps."""
-    maps = Path(f"/proc/{pid}/maps").read_text()
-    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    return "libarrow" in maps and "pandas" in maps and state == "S"
 
 
 ORPHANS = """

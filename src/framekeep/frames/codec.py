@@ -115,7 +115,7 @@ class FrameCodec:
             present: names of chunks the space holds already; they are not produced again.
             previous: the state the frame probably came from, all of it ``present``: a column that equals its
                 cached one byte for byte is not hashed.
-            stage: stores blobs ahead of the commit once 32 MiB of them wait.
+            stage: stores blobs ahead of the commit once 16 MiB of them wait.
 
         Raises:
             NotADataFrameError: for anything else.

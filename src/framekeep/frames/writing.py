@@ -29,8 +29,11 @@ Stage: TypeAlias = Callable[[Mapping[Digest, bytes]], None]
 
 CHUNK_ROWS: Final = 65_536
 CHUNK_BYTES: Final = 1 << 20
-STAGE_BYTES: Final = 32 << 20
-"""What may wait in memory before it is staged: bounds a create's memory and a writer's hold on the store."""
+STAGE_BYTES: Final = 16 << 20
+"""What may wait in memory before it is staged: bounds a create's memory and a writer's hold on the store.
+
+It is there three times: waiting, being stored, and as the store's dirty pages.
+"""
 
 CHUNK_LIMIT: Final = (1 << 32) - 1
 """Sizes and offsets within a chunk are unsigned 32-bit."""

@@ -27,6 +27,7 @@ import orjson
 import pyarrow as pa
 
 from framekeep.errors import InvalidInputError, UnreadableFileError
+from framekeep.importing import mapping
 from framekeep.importing.model import WORKBOOK_FORMATS, ImportOptions, Limits
 from framekeep.importing.spool import Spool
 
@@ -61,6 +62,7 @@ def run(zygote: int, channel: int, spool: int, readers: str, limits: dict[str, A
     _keep_only(channel, spool)
     os.chdir(directory)
     allowed = Limits.from_json(limits)
+    mapping.shed_for_ever()
     _cap(allowed)
     with socket.socket(fileno=_CHANNEL) as parent, os.fdopen(_SPOOL, "r+b") as file:
         order = json.loads(_line(parent))

@@ -2,7 +2,7 @@
 
 Mapped pages count as the process's memory once it has looked at them, although they are the page cache's. Who
 passes over a table once, to store it, can have them taken away behind him (``shedding``), so that a table of
-any size costs a few of its columns.
+any size costs a few of its columns. In a reading child that is so all the time.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import mmap
 import os
 import tempfile
 import threading
+import time
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +31,27 @@ _WIDEN_IN_FILE: Final = 1 << 20
 """Bytes of offsets above which a file is worth making."""
 
 _libc: Final = ctypes.CDLL(None)
+_clean: Final[weakref.WeakSet[mmap.mmap]] = weakref.WeakSet()
+"""All mappings that nobody can have written to."""
+
+
+def read_only(descriptor: int) -> mmap.mmap:
+    """Map a file that is not empty."""
+    memory = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+    _clean.add(memory)
+    return memory
+
+
+def shed_for_ever() -> None:
+    """Give back what is looked at of mapped files, in this process from now on."""
+
+    def shed() -> None:
+        while True:
+            time.sleep(_SHED_EVERY)
+            for memory in list(_clean):
+                memory.madvise(mmap.MADV_DONTNEED)
+
+    threading.Thread(target=shed, name="framekeep-shedding", daemon=True).start()
 
 
 class Mapping:
@@ -43,7 +66,8 @@ class Mapping:
     def __init__(self, descriptor: int, *, private: bool = False, scratch: Path | None = None) -> None:
         if os.fstat(descriptor).st_size == 0:
             raise InvalidInputError("a spool is empty.")
-        self._memory = mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY if private else mmap.ACCESS_READ)
+        copied = mmap.ACCESS_COPY
+        self._memory = mmap.mmap(descriptor, 0, access=copied) if private else read_only(descriptor)
         self._buffer = pa.py_buffer(self._memory)
         self._scratch = scratch
         self._clean = [] if private else [self._memory]  # nobody can have written to it
@@ -100,7 +124,7 @@ class Mapping:
                 for chunk in column.chunks:
                     file.write(_offsets(chunk).astype(np.int64).data)
             file.flush()
-            memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            memory = read_only(file.fileno())
         self._clean.append(memory)
         offsets, at = pa.py_buffer(memory), 0
         made = []
