@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from framekeep.server.unicode import unicode
 
@@ -16,6 +16,14 @@ PLAIN_NAMES = (
     "Whether every name is the column's label itself; else some are text forms of labels that are no text, "
     "which the exact container has."
 )
+
+
+Shape = Annotated[
+    tuple[int, int],
+    # Not pydantic's prefixItems, which many a generator of clients does not know.
+    WithJsonSchema({"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2}),
+    Field(description="Rows, columns."),
+]
 
 
 def _example(**values: Any) -> ConfigDict:
@@ -120,7 +128,7 @@ class SessionFacts(Answer):
     created_at: datetime
     last_accessed: datetime = Field(description="The access before this one.")
     expires_at: datetime
-    shape: tuple[int, int] = Field(description="Rows, columns.")
+    shape: Shape
     columns: list[Column]
     plain_names: bool = Field(description=PLAIN_NAMES)
     bytes: int = Field(description="Bytes of the frame's data.")
@@ -299,7 +307,7 @@ class Changed(Answer):
     session_id: str
     etag: str = Field(description="The new revision, as the ETag header has it; for If-Match.")
     version_id: int | None = Field(description="The version that undo steps back to; null if none was made.")
-    shape: tuple[int, int] = Field(description="Rows, columns.")
+    shape: Shape
 
 
 class CellChange(Answer):

@@ -150,8 +150,21 @@ def _document(app: FastAPI) -> dict[str, Any]:
             schemas.pop(unused, None)
         for schema in schemas.values():
             _with_nulls(schema.get("example"), schema, schemas)
+        for item in made["paths"].values():
+            for operation in item.values():
+                for parameter in operation.get("parameters", ()):
+                    parameter["schema"] = _without_null(parameter["schema"])
         app.openapi_schema = made
     return app.openapi_schema
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a parameter without null: in an address or header something stands, or nothing."""
+    choices = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+    if not choices or len(choices) == len(schema["anyOf"]):
+        return schema
+    rest = {key: value for key, value in schema.items() if key != "anyOf"}
+    return {**choices[0], **rest} if len(choices) == 1 else {**rest, "anyOf": choices}
 
 
 def _with_nulls(example: Any, schema: dict[str, Any], schemas: dict[str, Any]) -> None:

@@ -83,6 +83,8 @@ async def _if_match(
             description="The ETag that was read: the change is made only if the session's data is still that "
             "(else 412).",
             examples=['"0123456789abcdef0123456789abcdef"'],
+            # Said and not asked for here: what is no ETag is a malformed header, a 400.
+            json_schema_extra={"pattern": r'^(\*|"[0-9a-f]{32}")$'},
         ),
     ] = None,
 ) -> Revision | None:
@@ -121,5 +123,6 @@ IdempotencyKey = Annotated[
         alias="Idempotency-Key",
         description="Names this request: sent twice, it is carried out once (kept for a day).",
         examples=["7c0d2f4e-5b1a-4a51-9a52-1f3f0a6c9d11"],
+        json_schema_extra={"pattern": "^[!-~]{1,255}$"},  # asked for in idempotency.py, before anything else
     ),
 ]
