@@ -290,3 +290,13 @@ def test_a_column_named_that_holds_no_text_is_refused() -> None:
     with pytest.raises(InvalidEditError, match="Cast it to text"):
         apply(FRAME, [{"op": "trim_text", "columns": ["a"]}])
     assert_identical(apply(FRAME, [{"op": "trim_text"}]), FRAME)
+
+
+def test_an_expression_holds_only_so_much_memory() -> None:
+    rows = 5_000_000
+    frame = pd.DataFrame({"a": np.broadcast_to(np.zeros(1), rows)}, copy=False)
+    nested = "(a-" * 35 + "a" + ")" * 35
+    with pytest.raises(InvalidExpressionError, match="memory"):
+        derive(frame, f"min({', '.join([nested] * 27)})")
+    chain = " or ".join(["a == 1"] * 400)
+    assert apply(frame.head(10), [{"op": "filter_rows", "where": chain}]).shape == (0, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ def evaluate(text: str, work: Work) -> Any:
     node = parse(text)
     if isinstance(node, Column):
         return work.array(_position(node, work)).copy()
-    vector = _Evaluation(work).of(node)
+    vector = _Evaluation(work, node).of(node)
     try:
         return array_from(vector, len(work.frame))
     except InvalidEditError as error:
@@ -48,7 +49,8 @@ def holds(text: str, work: Work) -> Mask:
     Raises:
         InvalidExpressionError: as for ``evaluate``, or it is not of true and false.
     """
-    vector = _Evaluation(work).of(parse(text))
+    node = parse(text)
+    vector = _Evaluation(work, node).of(node)
     if vector.kind not in (Kind.BOOLEAN, None):
         raise InvalidExpressionError(
             f"Rows are chosen by true and false; the expression gives {vector.kind}."
@@ -56,12 +58,24 @@ def holds(text: str, work: Work) -> Mask:
     return np.broadcast_to(operators.truths(vector, "")[0], len(work.frame)).copy()
 
 
+MAX_BYTES = 1 << 32
+"""Memory that the parts of an expression may take at once, by a rough estimate."""
+
+_CELL = 16  # bytes of a value and its share of the answer, as texts and their pointers go
+
+
 class _Evaluation:
     """One walk over a tree; each column is read once."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, node: Node) -> None:
         self._work = work
         self._columns: dict[int, Vector] = {}
+        vectors = _held(node) + len(set(_names(node)))
+        if vectors * len(work.frame) * _CELL > MAX_BYTES:
+            raise InvalidExpressionError(
+                f"The expression would hold {vectors} columns of {len(work.frame):,} rows at once, which is "
+                "more memory than it may have. Compute it in several columns."
+            )
 
     def of(self, node: Node) -> Vector:
         """Return what a part is worth."""
@@ -95,10 +109,10 @@ class _Evaluation:
         return self._columns[position]
 
     def _operation(self, node: Operation) -> Vector:
-        parts = [self.of(operand) for operand in node.operands]
         word = node.operator
         if word in ("and", "or"):
-            return operators.chain(word, parts)
+            return operators.chain(word, (self.of(operand) for operand in node.operands))
+        parts = [self.of(operand) for operand in node.operands]
         if word == "not":
             return operators.negation(parts[0])
         if len(parts) == 1:
@@ -116,7 +130,7 @@ class _Evaluation:
                     position=option.position,
                 )
         found = operators.chain(
-            "or", [operators.compare("==", value, self.of(option)) for option in node.options]
+            "or", (operators.compare("==", value, self.of(option)) for option in node.options)
         )
         return operators.negation(found) if node.negated else found
 
@@ -133,6 +147,35 @@ class _Evaluation:
             wanted = str(function.least) if function.most == function.least else f"{function.least} or more"
             raise InvalidEditError(f"{node.function} takes {wanted} arguments, not {count}")
         return function.of([self.of(argument) for argument in node.arguments])
+
+
+def _parts(node: Node) -> tuple[Node, ...]:
+    match node:
+        case Operation():
+            return node.operands
+        case In():
+            return (node.operand, *node.options)
+        case IsMissing():
+            return (node.operand,)
+        case Call():
+            return node.arguments
+    return ()
+
+
+def _names(node: Node) -> Iterator[str]:
+    if isinstance(node, Column):
+        yield node.name
+    for part in _parts(node):
+        yield from _names(part)
+
+
+def _held(node: Node) -> int:
+    """Return how many vectors are held at once while a part is computed, its own among them."""
+    folded = isinstance(node, In) or (isinstance(node, Operation) and node.operator in ("and", "or"))
+    held = 1
+    for number, part in enumerate(_parts(node)):
+        held = max(held, _held(part) + (min(number, 2) if folded else number) + 1)
+    return held
 
 
 def _position(node: Column, work: Work) -> int:

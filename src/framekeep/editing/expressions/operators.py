@@ -8,7 +8,7 @@ bits are an error. ``and`` and ``or`` know three truths: false and missing is fa
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -266,15 +266,13 @@ def negation(vector: Vector) -> Vector:
     return truth_of(false, true)
 
 
-def chain(word: str, vectors: Sequence[Vector]) -> Vector:
-    """Return ``and`` or ``or`` of vectors."""
-    pairs = [truths(vector, f"'{word}'") for vector in vectors]
-    if word == "or":
-        true, false = pairs[0]
-        for more, less in pairs[1:]:
-            true, false = true | more, false & less
-        return truth_of(true, false)
-    true, false = pairs[0]
-    for more, less in pairs[1:]:
-        true, false = true & more, false | less
-    return truth_of(true, false)
+def chain(word: str, vectors: Iterable[Vector]) -> Vector:
+    """Return ``and`` or ``or`` of vectors, of which only one is held at a time."""
+    one: tuple[Mask, Mask] | None = None
+    for vector in vectors:
+        true, false = truths(vector, f"'{word}'")
+        if one is not None:
+            true, false = (one[0] | true, one[1] & false) if word == "or" else (one[0] & true, one[1] | false)
+        one = true, false
+    assert one is not None
+    return truth_of(*one)
