@@ -128,6 +128,7 @@ class Views:
         version: int | str,
     ) -> tuple[Revision, list[dict[str, Any]]]:
         """See ``SessionReader.profile``."""
+        from framekeep.exporting.cells import json_cell
         from framekeep.profiling import checked_profile, profile
 
         checked_profile(bins, top)
@@ -135,12 +136,18 @@ class Views:
 
         def view(loaded: Loaded, source: Source) -> tuple[Revision, list[dict[str, Any]]]:
             manifest = source.manifest(chosen(loaded, version))
-            window = self._window(source, manifest, 0, None, wanted)
-            heading = window.heading
-            found = [
-                {"name": name, "dtype": dtype, **profile(array, bins=bins, top=top)}
-                for name, dtype, array in zip(heading.names, heading.dtypes, window.arrays, strict=True)
-            ]
+            places, heading = self._columns(manifest, wanted)
+            found = []
+            for place, name, dtype in zip(places, heading.names, heading.dtypes, strict=True):
+
+                def made(place: int = place) -> dict[str, Any]:
+                    [array] = self._codec.columns(source.chunks, manifest, [place])  # one in memory at a time
+                    made: dict[str, Any] = json_cell(profile(array, bins=bins, top=top))
+                    return made
+
+                key = ("profile", manifest.arrays[place].key, bins, top)
+                known = self._remembered(key, made, lambda each: len(str(each)))
+                found.append({"name": name, "dtype": dtype, **known})
             return loaded.session.lineage, found
 
         return self._heads.read(session_id, view)
