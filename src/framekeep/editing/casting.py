@@ -37,15 +37,6 @@ _IS_ALREADY: Final = {
     "datetime": Kind.DATETIME,
     "category": Kind.CATEGORY,
 }
-_NOUN: Final = {
-    "text": "text",
-    "integer": "whole numbers of 64 bits",
-    "number": "numbers, exactly",
-    "boolean": "true or false",
-    "date": "dates",
-    "datetime": "dates and times",
-    "category": "categories",
-}
 
 
 def cast(work: Work, operation: Cast) -> None:
@@ -69,8 +60,8 @@ def cast(work: Work, operation: Cast) -> None:
         if failed.any() and operation.on_error == "refuse":
             first = int(np.flatnonzero(failed)[0])
             raise InvalidEditError(
-                f"Column {work.name(position)}: {int(failed.sum()):,} value(s) are no {_NOUN[operation.to]}, "
-                f"the first in row {first}. Mend them, or cast with on_error 'missing'."
+                f"Column {work.name(position)}: {int(failed.sum()):,} value(s) cannot be cast to {operation.to} "
+                f"without loss, the first in row {first}. Mend them, or cast with on_error 'missing'."
             )
         work.set(position, result)
 

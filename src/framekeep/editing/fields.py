@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sized
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Value = bool | int | float | str | None
 """A cell as JSON says it."""
@@ -20,7 +20,15 @@ MAX_EXPRESSION = 10_000
 
 Name = Annotated[str, Field(max_length=10_000, description="A column, by its label.", examples=["age"])]
 NewName = Annotated[str, Field(min_length=1, max_length=1_000)]
-Position = Annotated[int, Field(ge=0, description="A row, by its position counted from 0.", examples=[3])]
+
+
+def whole(value: object) -> object:
+    """Return a number without a fraction as an integer: JSON has one kind of number, and 3.0 is 3."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(whole)]
+Position = Annotated[Whole, Field(ge=0, description="A row, by its position counted from 0.", examples=[3])]
 Expression = Annotated[
     str,
     Field(

@@ -29,6 +29,7 @@ from framekeep.editing.fields import (
     Position,
     SomeColumns,
     Value,
+    Whole,
     columns_said,
     listing,
     plural,
@@ -93,7 +94,7 @@ class FillMissing(Model):
         bool | int | float | str | None, Field(description="For the method `value`.", examples=[0])
     ] = None
     limit: Annotated[
-        int | None,
+        Whole | None,
         Field(ge=1, description="For `forward` and `backward`: how many in a row are filled.", examples=[2]),
     ] = None
     include_intentional: OnPurpose = False

@@ -34,7 +34,7 @@ _DURATION = re.compile(
 _WORDS: dict[type, str] = {
     bool: "true or false",
     int: "a whole number",
-    float: "a number",
+    float: "a number with a fraction",
     str: "a text",
     type(None): "a missing value",
 }
