@@ -60,8 +60,9 @@ def cast(work: Work, operation: Cast) -> None:
         if failed.any() and operation.on_error == "refuse":
             first = int(np.flatnonzero(failed)[0])
             raise InvalidEditError(
-                f"Column {work.name(position)}: {int(failed.sum()):,} value(s) cannot be cast to {operation.to} "
-                f"without loss, the first in row {first}. Mend them, or cast with on_error 'missing'."
+                f"Column {work.name(position)}: {int(failed.sum()):,} value(s) cannot be cast to "
+                f"{operation.to} without loss, the first in row {first}. Mend them, or cast with on_error "
+                "'missing'."
             )
         work.set(position, result)
 
