@@ -55,18 +55,36 @@ def frames(draw: st.DrawFn) -> pd.DataFrame:
 
 @dataclass
 class Point:
-    """A frame with its marks."""
+    """A frame with its marks: column -> row -> reason, if there is one."""
 
     frame: pd.DataFrame
-    marks: dict[Any, list[int]] = field(default_factory=dict)
+    marks: dict[Any, dict[int, str | None]] = field(default_factory=dict)
 
     def followed_by(self, frame: pd.DataFrame) -> Point:
         kept = {
-            label: [row for row in rows if row < len(frame)]
+            label: {row: reason for row, reason in rows.items() if row < len(frame)}
             for label, rows in self.marks.items()
             if label in frame.columns
         }
         return Point(frame.copy(deep=True), {label: rows for label, rows in kept.items() if rows})
+
+    def reversed(self) -> Point:
+        last = len(self.frame) - 1
+        turned = {
+            label: {last - row: reason for row, reason in rows.items()} for label, rows in self.marks.items()
+        }
+        return Point(self.frame.iloc[::-1].copy(deep=True), turned)
+
+    def rows(self) -> dict[Any, list[int]]:
+        return {label: sorted(rows) for label, rows in self.marks.items()}
+
+    def reasons(self) -> dict[Any, dict[str, list[int]]]:
+        found: dict[Any, dict[str, list[int]]] = {}
+        for label, rows in self.marks.items():
+            for row, reason in sorted(rows.items()):
+                if reason:
+                    found.setdefault(label, {}).setdefault(reason, []).append(row)
+        return found
 
 
 @dataclass
@@ -206,17 +224,48 @@ class BackendMachine(RuleBasedStateMachine):
         model.at = model.ids.index(id)
 
     @precondition(alive)
-    @rule(label=st.sampled_from(LABELS), rows=st.lists(st.integers(0, 5), max_size=4))
-    def mark(self, label: Any, rows: list[int]) -> None:
+    @rule(maximum=st.integers(0, 4))
+    def checkpoint(self, maximum: int) -> None:
+        model = self.accessed(1)
+        assert self.backend.checkpoint("s", "x", maximum) == model.next_id
+        model.version(copy.deepcopy(model.now), maximum)
+
+    @precondition(alive)
+    @rule()
+    def reverse(self) -> None:
+        """Turn the rows round, and say so."""
+        model = self.accessed()
+        step = self.backend.edit("s", "x", 5)
+        with step as frame:
+            step.replace(frame.iloc[::-1], rows=range(len(frame))[::-1])
+        point = model.now.reversed()
+        if step.version_id is None:
+            assert len(point.frame) < 2 or not len(point.frame.columns)
+            return
+        model.log += 1
+        model.version(copy.deepcopy(model.now), 5)
+        model.replace(point)
+
+    @precondition(alive)
+    @rule(
+        label=st.sampled_from(LABELS),
+        rows=st.lists(st.integers(0, 5), max_size=4),
+        reason=st.sampled_from([None, None, "", "not asked", "refused"]),
+    )
+    def mark(self, label: Any, rows: list[int], reason: str | None) -> None:
         assert self.model is not None
         now = self.model.now
         if label not in now.frame.columns or any(row >= len(now.frame) for row in rows):
             with pytest.raises(InvalidMarksError):
-                self.backend.set_intentional_missing("s", label, rows)
+                self.backend.set_intentional_missing("s", label, rows, reason=reason)
             return
-        self.backend.set_intentional_missing("s", label, rows)
+        self.backend.set_intentional_missing("s", label, rows, reason=reason)
         model = self.accessed()
-        marks = {**now.marks, label: sorted(set(rows))}
+        known = now.marks.get(label, {})
+        marks = {
+            **now.marks,
+            label: {row: known.get(row) if reason is None else reason or None for row in rows},
+        }
         marks = {key: value for key, value in marks.items() if value}
         if marks != now.marks:
             model.replace(Point(now.frame, marks))
@@ -275,7 +324,8 @@ class BackendMachine(RuleBasedStateMachine):
         pd.testing.assert_frame_equal(
             self.backend.get_dataframe("s"), model.now.frame, check_column_type="exact"
         )
-        assert self.backend.get_intentional_missing("s") == model.now.marks
+        assert self.backend.get_intentional_missing("s") == model.now.rows()
+        assert self.backend.get_missing_reasons("s") == model.now.reasons()
         history = self.backend.get_history("s")
         assert [(entry["version_id"], entry["rows"], entry["undone"]) for entry in history] == [
             (id, len(model.line[place].frame), place >= model.at) for place, id in enumerate(model.ids)
