@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from framekeep.client.client import Client
+    from framekeep.client.changing import SessionChanging
     from framekeep.names import Digest, Revision
 
 
@@ -29,7 +29,12 @@ class Edit:
     """
 
     def __init__(
-        self, client: Client, session_id: str, summary: str, max_versions: int, expected: Revision | None
+        self,
+        client: SessionChanging,
+        session_id: str,
+        summary: str,
+        max_versions: int,
+        expected: Revision | None,
     ) -> None:
         self.version_id: int | None = None
         self.revision: Revision | None = None
