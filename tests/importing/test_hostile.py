@@ -167,6 +167,23 @@ def test_a_parquet_file_of_nothing_but_nulls_counts_its_cells(importer: Importer
     refused(importer, tmp_path / "b.parquet", FileTooLargeError)
 
 
+@pytest.mark.parametrize("cell", [[], {"x": None}], ids=["lists", "structs"])
+def test_few_bytes_that_would_be_many_objects_are_refused(
+    importer: Importer, tmp_path: Path, cell: object
+) -> None:
+    table = pa.Table.from_pandas(pd.DataFrame({"a": [cell]}))  # which says that it is to be a DataFrame
+    column = pa.concat_arrays([table["a"].chunk(0)] * 2_000_000)
+    many = pa.Table.from_arrays(
+        [column],
+        schema=table.schema.remove_metadata().with_metadata(
+            {b"pandas": b'{"index_columns": [], "columns": [], "column_indexes": []}'}
+        ),
+    )
+    parquet.write_table(many, tmp_path / "b.parquet", compression="zstd")
+    assert (tmp_path / "b.parquet").stat().st_size < MIB
+    refused(importer, tmp_path / "b.parquet", FileTooLargeError)
+
+
 @pytest.mark.parametrize("codec", ["lz4", "zstd"])
 def test_an_arrow_file_whose_buffers_are_bombs_is_refused(
     importer: Importer, tmp_path: Path, codec: str

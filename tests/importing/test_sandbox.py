@@ -114,6 +114,13 @@ def test_memory_is_capped_however_it_is_taken(importer: Importer, orders: Orders
         importer.read(orders(how), "n.csv")
 
 
+def test_a_crash_with_the_memory_all_but_full_is_told_as_out_of_memory(
+    importer: Importer, orders: Orders
+) -> None:
+    with pytest.raises(ImportLimitError, match="192 MiB of memory"):
+        importer.read(orders("fill and crash", mib=180), "n.csv")
+
+
 def test_a_child_that_the_system_kills_is_told_as_out_of_memory(importer: Importer, orders: Orders) -> None:
     with pytest.raises(ImportLimitError, match="192 MiB of memory"):
         importer.read(orders("kill", signal=signal.SIGKILL), "n.csv")

@@ -25,6 +25,7 @@ _PLAIN = (  # how the reasons of columns begin that nobody would take for anythi
     "no cell has a value",
     "types were not looked for",
     "the file says",
+    "says which sheet",
 )
 
 
@@ -221,12 +222,16 @@ def _located(error: UnreadableFileError, file: Path) -> UnreadableFileError:
 
 def _to_choose(file: Path, found: Inspection) -> SheetsToChooseError:
     filled = [table for table in found.tables if not table.empty]
-    named = [f"{table.name!r} ({table.columns} columns)" for table in filled[:_LISTED]]
+    named = [f"{table.name!r} ({_columns(table.columns)})" for table in filled[:_LISTED]]
     more = f" and {len(filled) - _LISTED} more" if len(filled) > _LISTED else ""
     return SheetsToChooseError(
         f"{file.name} has {len(filled)} sheets: {', '.join(named)}{more}. Say --sheet NAME (several make "
         "several sessions), --sheet '*' for all of them, and --merge to put them into one."
     )
+
+
+def _columns(count: int) -> str:
+    return "1 column" if count == 1 else f"{count} columns"
 
 
 def _onwards(step: Callable[[float, str], None]) -> Callable[[float, str], None]:

@@ -31,6 +31,11 @@ _NULLABLE: dict[pa.DataType, Any] = {
 _TEXT = pd.StringDtype(na_value=np.nan)
 
 
+def memory_of(table: pa.Table) -> int:
+    """Return about how many bytes a DataFrame of the table takes; few in a file may make many objects."""
+    return sum(table.num_rows * _bytes_of_cell(kind) for kind in table.schema.types)
+
+
 def frame(table: pa.Table, memory: Mapping) -> pd.DataFrame:
     """Return the DataFrame of a table in mapped memory."""
     columns = {position: _column(column, memory) for position, column in enumerate(_widened(table, memory))}
@@ -60,6 +65,14 @@ def as_written(table: pa.Table) -> pd.DataFrame | pa.Table:
             f"({type(error).__name__}). Write it again without them."
         ) from error
     return made
+
+
+def _bytes_of_cell(kind: pa.DataType) -> int:
+    if pa.types.is_nested(kind):
+        return 240  # a list, an array or a dict, if nothing is in it
+    if pa.types.is_time(kind) or pa.types.is_decimal(kind) or pa.types.is_binary(kind):
+        return 72
+    return 8
 
 
 def _widened(table: pa.Table, memory: Mapping) -> list[pa.ChunkedArray]:

@@ -205,16 +205,16 @@ def imported(document: Mapping[str, Any], spool: IO[bytes], limits: Limits, scra
         checked = Checked(document, "an answer")
         found = Checked(checked.mapping("found"), "what was found")
         parsed = Parsed.from_json(checked.mapping("parsed"))
+        own_types = _format(parsed.format) in COLUMNAR_FORMATS
         cells = 0
         for table in parsed.tables:
             cells += table.typed.rows * len(table.columns)
-            _check(table, spool, limits)
+            _check(table, spool, limits, own_types=own_types)
         if not parsed.tables:
             raise refusals.nonsense()
         if cells > limits.cells:
             raise FileTooLargeError(f"The file has more than the {limits.cells:,} cells that are read.")
         compression = parsed.compression or found.text_or_none("compression")
-        own_types = _format(parsed.format) in COLUMNAR_FORMATS
         return ImportedFile(
             parsed.format,
             tuple(ImportedTable(table, spool, scratch, own_types=own_types) for table in parsed.tables),
@@ -231,7 +231,7 @@ def imported(document: Mapping[str, Any], spool: IO[bytes], limits: Limits, scra
         raise refusals.nonsense() from error
 
 
-def _check(table: Table, spool: IO[bytes], limits: Limits) -> None:
+def _check(table: Table, spool: IO[bytes], limits: Limits, *, own_types: bool) -> None:
     """Look through a table's memory: no later use of it can read outside, or find text that is none."""
     names = [column.name for column in table.columns]
     for stored in filter(None, (table.typed, table.text)):
@@ -240,13 +240,14 @@ def _check(table: Table, spool: IO[bytes], limits: Limits) -> None:
                 f"The file has more than the {limits.rows:,} rows or the {limits.columns:,} columns "
                 "that are read."
             )
-        if _names(stored, spool) != names:
+        if _names(stored, spool, limits, own_types=own_types) != names:
             raise refusals.nonsense()
 
 
-def _names(stored: Stored, spool: IO[bytes]) -> list[str]:
+def _names(stored: Stored, spool: IO[bytes], limits: Limits, *, own_types: bool) -> list[str]:
     import pyarrow as pa
 
+    from framekeep.importing import dataframes
     from framekeep.importing.mapping import Mapping as Memory
 
     table = Memory(spool.fileno()).table(stored)
@@ -254,6 +255,13 @@ def _names(stored: Stored, spool: IO[bytes]) -> list[str]:
         table.validate(full=True)
     except (pa.ArrowException, ValueError) as error:
         raise refusals.nonsense() from error
+    stays_arrow = own_types and not (table.schema.metadata or {}).get(b"pandas")
+    if not stays_arrow and dataframes.memory_of(table) > limits.memory_bytes:
+        raise FileTooLargeError(
+            f"As a table in memory the file takes about {dataframes.memory_of(table) >> 20:,} MiB, more than "
+            f"the {limits.memory_bytes >> 20:,} MiB that an import may use. Import a part of it, or raise "
+            "IMPORT_MEMORY_MB."
+        )
     return list(table.schema.names)
 
 

@@ -26,6 +26,7 @@ _OUT_OF_MEMORY = (  # what libraries say before they abort: Rust, C++, Python, p
     "Resource temporarily unavailable",
     "out of memory",
 )
+_NEARLY = 0.9
 _MOST_TEXT = 4_000
 
 
@@ -73,7 +74,9 @@ def died(verdict: Mapping[str, Any], limits: Limits) -> FramekeepError:
         return too_much_time(limits)
     words = verdict["said"]
     # Nobody but the system sends SIGKILL to a child that is not late, and it does when memory runs out.
-    if number == signal.SIGKILL or any(word in words for word in _OUT_OF_MEMORY):
+    # Libraries in C often do not ask whether they got memory, and crash.
+    full = verdict["peak_bytes"] > _NEARLY * limits.memory_bytes
+    if full or number == signal.SIGKILL or any(word in words for word in _OUT_OF_MEMORY):
         return too_much_memory(limits)
     name = signal.Signals(number).name if number else f"exit status {os.waitstatus_to_exitcode(status)}"
     return DamagedFileError(

@@ -131,6 +131,12 @@ def _fill_and_abort(order: Any, progress: Progress, spool: Spool) -> None:
     os.abort()
 
 
+def _fill_and_crash(order: Any, progress: Progress, spool: Spool) -> None:
+    """Do as C does that asked for memory, and did not look whether it got it."""
+    taken = [bytearray(os.urandom(1 << 10)) * (1 << 10) for _ in range(order["mib"])]
+    ctypes.string_at(len(taken) * 0)
+
+
 def _raise(order: Any, progress: Progress, spool: Spool) -> None:
     raise DamagedFileError("The file is cut short.", where="line 17")
 
@@ -258,6 +264,7 @@ _DEEDS: dict[str, Callable[[Any, Progress, Spool], None]] = {
     "chatter": _chatter,
     "crash": _crash,
     "fill and abort": _fill_and_abort,
+    "fill and crash": _fill_and_crash,
     "fill arrow": _fill_arrow,
     "fill memory": _fill_memory,
     "flood disk": _flood_disk,
