@@ -103,6 +103,20 @@ def test_a_zip_within_a_zip_within_a_zip_is_no_table(importer: Importer, tmp_pat
     refused(importer, write(tmp_path, "b.zip", content))
 
 
+def test_a_zip_whose_file_has_no_name_is_refused(importer: Importer, tmp_path: Path) -> None:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("\0"), "a,b\n1,2\n")  # the name ends before it begins
+    assert "its reader failed" not in refused(importer, write(tmp_path, "b.zip", made.getvalue()))
+
+
+def test_a_variable_whose_name_is_no_text_is_refused(importer: Importer, tmp_path: Path) -> None:
+    path = tmp_path / "b.dta"
+    pyreadstat.write_dta(pd.DataFrame({"unlikely": [1.0]}), str(path))
+    path.write_bytes(path.read_bytes().replace(b"unlikely", b"unli\xffely", 1))
+    assert "its reader failed" not in refused(importer, path, DamagedFileError)
+
+
 def test_a_zip_that_points_outside_writes_nothing_there(importer: Importer, tmp_path: Path) -> None:
     archive_bytes = io.BytesIO()
     with zipfile.ZipFile(archive_bytes, "w") as archive:

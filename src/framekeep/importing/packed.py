@@ -221,7 +221,8 @@ def _archive(path: Path) -> zipfile.ZipFile:
 
 
 def _only_member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
-    members = [info for info in archive.infolist() if not info.is_dir() and not _is_litter(info.filename)]
+    named = [info for info in archive.infolist() if info.filename]  # zipfile fails over one without
+    members = [info for info in named if not info.is_dir() and not _is_litter(info.filename)]
     if not members:
         raise EmptyFileError("The zip file has no file in it.")
     if len(members) > 1:

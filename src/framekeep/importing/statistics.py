@@ -112,6 +112,8 @@ class _File:
         self.encoding: str | None = self._about.file_encoding
         if not names:
             raise EmptyFileError("The file has no variables.")
+        if None in names:  # bytes that are no text in the file's encoding
+            raise DamagedFileError("A variable has a name that cannot be read. Save the file anew.")
         if len(set(names)) < len(names):
             raise DamagedFileError("The file has two variables of the same name.")
         unknown = [name for name in options.types if name not in names]
