@@ -4,7 +4,7 @@ Knows arrays, not how frames are stored. Every writer gives pieces of bounded si
 file.
 """
 
-from framekeep.exporting.documents import page_json
+from framekeep.exporting.documents import json_values, page_json
 from framekeep.exporting.labels import label_text, resolve_columns
 from framekeep.exporting.media import FORMATS, Format, format_accepted, format_named, format_of
 from framekeep.exporting.options import ExportOptions
@@ -22,6 +22,7 @@ __all__ = [
     "format_accepted",
     "format_named",
     "format_of",
+    "json_values",
     "label_text",
     "page_json",
     "resolve_columns",

@@ -104,6 +104,12 @@ def _check_orient(names: Sequence[str], orient: str) -> None:
         )
 
 
+def json_values(array: Any) -> list[Any]:
+    """Return the cells of a 1-D array as a client finds them that has parsed the JSON."""
+    found: list[Any] = orjson.loads(_dumped(json_column(array)))
+    return found
+
+
 def _dumped(value: Any, option: int = 0) -> bytes:
     try:
         return orjson.dumps(value, option=option)

@@ -1,5 +1,6 @@
 """What a column looks like: counts, extremes, quantiles, histogram, most frequent values. No I/O."""
 
-from framekeep.profiling.profile import checked_profile, profile
+from framekeep.profiling.profile import Profiler
+from framekeep.profiling.shape import Profile
 
-__all__ = ["checked_profile", "profile"]
+__all__ = ["Profile", "Profiler"]

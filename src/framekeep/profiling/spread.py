@@ -1,78 +1,93 @@
-"""How numbers and instants are spread: mean, deviation, quantiles, histogram."""
+"""How sorted numbers are spread: distinct ones, mean, deviation, quantiles, histogram.
+
+All from one sort, which is most of the time: 30 ms for a million doubles.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
-QUANTILES: Final = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 
-Numbers = npt.NDArray[np.float64]
+Numbers = np.ndarray[Any, Any]
 
 
-def amounts(values: pa.Array, bins: int) -> dict[str, Any]:
-    """Return mean, std, quantiles and histogram of numbers (as float64: beyond 2^53 the nearest one)."""
-    numbers = pc.cast(values.drop_null(), pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    numbers = numbers[np.isfinite(numbers)]
-    if not len(numbers):
-        return {}
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean = float(numbers.mean())
-        std = float(numbers.std(ddof=1)) if len(numbers) > 1 else None
-        quantiles = {f"{p:g}": float(q) for p, q in zip(QUANTILES, _quantiles(numbers), strict=True)}
-        return {
-            "mean": mean,
-            "std": std,
-            "quantiles": quantiles,
-            "histogram": _histogram(numbers, bins),
-        }
+class Runs(NamedTuple):
+    """The distinct values of a sorted array, and how often each is there."""
+
+    values: Numbers
+    counts: Numbers
 
 
-def instants(values: pa.Array, bins: int) -> dict[str, Any]:
-    """Return mean, quantiles and histogram of instants, dates or durations, in their own unit."""
-    kind = values.type
-    narrow = pa.int32() if pa.types.is_date32(kind) else pa.int64()
-    ticks = values.drop_null().view(narrow).cast(pa.int64()).to_numpy(zero_copy_only=False)
-    first = int(ticks.min())
-    # Relative to the first one, float64 has every digit of what is close to it.
-    numbers = (ticks - first).astype(np.float64) if int(ticks.max()) - first < 1 << 62 else None
-    if numbers is None:
-        return {}
+class Histogram(NamedTuple):
+    """Bins: ``edges``, one more than ``counts``. Each holds its lower edge, the last its upper one, too."""
 
-    def back(offset: float) -> Any:
-        tick = pa.scalar(first + round(offset), pa.int64())
-        value = pa.array([tick.as_py()], pa.int64()).cast(narrow).view(kind)[0]
-        try:
-            return value.as_py()
-        except (ValueError, OverflowError):
-            return str(value.cast(pa.string()).as_py())
-
-    histogram = _histogram(numbers, bins)
-    return {
-        "mean": back(float(numbers.mean())),
-        "quantiles": {f"{p:g}": back(float(q)) for p, q in zip(QUANTILES, _quantiles(numbers), strict=True)},
-        "histogram": None
-        if histogram is None
-        else {**histogram, "edges": [back(edge) for edge in histogram["edges"]]},
-    }
+    edges: Numbers
+    counts: Numbers
 
 
-def _quantiles(numbers: Numbers) -> Numbers:
-    found: Numbers = np.quantile(numbers, QUANTILES)
+class Spread(NamedTuple):
+    """How numbers are spread; NaN where there are too few, or they are too large for a double."""
+
+    mean: float
+    std: float
+    quantiles: Numbers
+    histogram: Histogram | None
+
+
+def runs(ordered: Numbers) -> Runs:
+    """Return the distinct values of a sorted array."""
+    if not len(ordered):
+        return Runs(ordered, np.zeros(0, dtype=np.int64))
+    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    return Runs(ordered[starts], np.diff(np.append(starts, len(ordered))))
+
+
+def most(counts: Numbers, top: int) -> Numbers:
+    """Return where the ``top`` largest counts are, the largest first, equal ones in order."""
+    if top == 0 or not len(counts):
+        return np.zeros(0, dtype=np.int64)
+    least = np.partition(counts, -top)[-top] if top < len(counts) else counts.min()
+    more, equal = np.flatnonzero(counts > least), np.flatnonzero(counts == least)
+    places = np.sort(np.append(more, equal[: top - len(more)] if top > len(more) else equal[:0]))
+    return places[np.argsort(-counts[places], kind="stable")][:top]
+
+
+def spread(ordered: Numbers, bins: int, *, whole: bool = False) -> Spread:
+    """Return how sorted, finite doubles are spread.
+
+    Args:
+        ordered: float64, at least one.
+        bins: of the histogram; fewer if there are fewer whole numbers, or all numbers are equal.
+        whole: whether they are whole numbers.
+    """
+    with np.errstate(all="ignore"):
+        mean = float(ordered.mean())
+        std = float(ordered.std(ddof=1)) if len(ordered) > 1 else np.nan
+        return Spread(mean, std, _quantiles(ordered), _histogram(ordered, bins, whole=whole))
+
+
+def _quantiles(ordered: Numbers) -> Numbers:
+    """Return the quantiles, interpolated between the two nearest values."""
+    places = np.asarray(QUANTILES) * (len(ordered) - 1)
+    low = np.floor(places).astype(np.int64)
+    high = np.minimum(low + 1, len(ordered) - 1)
+    part = places - low
+    found: Numbers = ordered[low] * (1 - part) + ordered[high] * part
     return found
 
 
-def _histogram(numbers: Numbers, bins: int) -> dict[str, Any] | None:
-    """Return edges and counts; None where the numbers span more than a float64 can say."""
-    low, high = float(numbers.min()), float(numbers.max())
-    if not np.isfinite(high - low):
+def _histogram(ordered: Numbers, bins: int, *, whole: bool) -> Histogram | None:
+    least, most = float(ordered[0]), float(ordered[-1])
+    if least == most:
+        return Histogram(np.array([least, most]), np.array([len(ordered)]))
+    if whole and most - least < bins:
+        edges = np.arange(least, most + 2) - 0.5
+    else:
+        edges = np.unique(np.linspace(least, most, bins + 1))
+    if not np.isfinite(edges).all():
         return None
-    if low == high:
-        return {"edges": [low, high], "counts": [len(numbers)]}
-    edges = np.unique(np.linspace(low, high, bins + 1))  # neighbours may have no room for so many bins
-    counts, _ = np.histogram(numbers, edges)
-    return {"edges": edges.tolist(), "counts": counts.tolist()}
+    inner = np.searchsorted(ordered, edges[1:-1], side="left")
+    return Histogram(edges, np.diff(np.concatenate(([0], inner, [len(ordered)]))))

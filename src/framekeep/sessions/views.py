@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
+import orjson
+
 from framekeep.errors import InvalidInputError
 from framekeep.names import Digest, Revision
 from framekeep.sessions.arguments import checked_count
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from framekeep.exporting import Export, ExportOptions, Heading, Window
     from framekeep.frames import FrameCodec, Manifest
+    from framekeep.profiling import Profiler
 
 T = TypeVar("T")
 
@@ -128,29 +131,34 @@ class Views:
         version: int | str,
     ) -> tuple[Revision, list[dict[str, Any]]]:
         """See ``SessionReader.profile``."""
-        from framekeep.exporting.cells import json_cell
-        from framekeep.profiling import checked_profile, profile
+        from framekeep.exporting import json_values
+        from framekeep.profiling import Profiler
 
-        checked_profile(bins, top)
+        profiler = Profiler(json_values, bins=bins, top=top)
         wanted = _listed(columns)
 
         def view(loaded: Loaded, source: Source) -> tuple[Revision, list[dict[str, Any]]]:
             manifest = source.manifest(chosen(loaded, version))
             places, heading = self._columns(manifest, wanted)
-            found = []
-            for place, name, dtype in zip(places, heading.names, heading.dtypes, strict=True):
-
-                def made(place: int = place) -> dict[str, Any]:
-                    [array] = self._codec.columns(source.chunks, manifest, [place])  # one in memory at a time
-                    made: dict[str, Any] = json_cell(profile(array, bins=bins, top=top))
-                    return made
-
-                key = ("profile", manifest.arrays[place].key, bins, top)
-                known = self._remembered(key, made, lambda each: len(str(each)))
-                found.append({"name": name, "dtype": dtype, **known})
-            return loaded.session.lineage, found
+            return loaded.session.lineage, [
+                {"name": name, "dtype": dtype, **self._profile(source, manifest, place, profiler, bins, top)}
+                for place, name, dtype in zip(places, heading.shown, heading.dtypes, strict=True)
+            ]
 
         return self._heads.read(session_id, view)
+
+    def _profile(
+        self, source: Source, manifest: Manifest, place: int, profiler: Profiler, bins: int, top: int
+    ) -> dict[str, Any]:
+        """Return the profile of a column, by the name of its content: kept as JSON, which nobody changes."""
+
+        def made() -> bytes:
+            [array], _ = self._codec.window(source.chunks, manifest, [place], 0, manifest.rows)
+            return orjson.dumps(profiler.profile(array))
+
+        key = ("profile", manifest.arrays[place].key, bins, top)
+        found: dict[str, Any] = orjson.loads(self._remembered(key, made, len))
+        return found
 
     def clear(self) -> None:
         """Forget everything."""
