@@ -303,6 +303,19 @@ def test_csv_can_neutralize_formulas(http: httpx2.Client) -> None:
     assert made_safe == [["'=1+1", "-1"], ["'@x", "2"], ["'-5+x", "3"], ["plain", "4"]]
 
 
+@pytest.mark.parametrize("form", ["csv", "parquet", "xlsx", "json?whole=true"])
+def test_a_small_file_says_its_length(own: Endpoint, form: str) -> None:
+    answer = own.get(f"/data.{form}")
+    assert int(answer.headers["content-length"]) == len(answer.content) > 0
+
+
+def test_a_large_file_is_sent_while_it_is_made(http: httpx2.Client) -> None:
+    frame = pd.DataFrame({"a": np.arange(200_000)})
+    answer = Endpoint(http, new_session(http, frame)).get("/data.csv")
+    assert "content-length" not in answer.headers
+    assert len(answer.content.splitlines()) == 200_001
+
+
 def test_a_large_file_is_whole(http: httpx2.Client) -> None:
     rows = 200_000
     own = Endpoint(http, new_session(http, pd.DataFrame({"n": range(rows), "word": ["some words"] * rows})))

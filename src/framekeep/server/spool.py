@@ -92,7 +92,8 @@ async def spooled(
                 raise RequestError(
                     400, "incomplete_body", "The body ended before it was complete; nothing was stored."
                 ) from None
-            await threads.heavy(sink.flush)
+            # A small file does not wait behind large ones; it waits once, when it is read.
+            await (threads.quick if sink.waiting == sink.size else threads.heavy)(sink.flush)
         if form is not None:
             form.finish()
         filename = form.filename if form is not None else named(request)
@@ -150,6 +151,7 @@ class _Sink:
     def flush(self) -> None:
         parts, self._parts, self.waiting = self._parts, [], 0
         self._file.writelines(parts)
+        self._file.flush()  # or closing the file would write, on the event loop
 
 
 class _Form:

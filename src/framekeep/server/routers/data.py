@@ -39,6 +39,7 @@ _TYPES = {each.bare_type: name for name, each in FORMATS.items()} | {FRAME: "fra
 _SUFFIXES = {suffix.removeprefix("."): name for name, each in FORMATS.items() for suffix in each.suffixes} | {
     "framekeep": "framekeep"
 }
+_BEGIN = 256 << 10  # bytes of a file that are made before the answer begins
 # What a browser asks for when a user follows a link is a page of JSON, so JSON comes first.
 _OFFERED = tuple(_TYPES)
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -246,18 +247,35 @@ async def _answer(
         if download:
             made.headers["content-disposition"] = await _named(service, session_id, ".json")
         return made
-    revision, parts, kind, suffix = await threads.heavy(_parts, service, session_id, form, asked)
-    first = await threads.heavy(next, parts, b"")  # what fails, fails before the answer begins
+    revision, kind, suffix, begin, rest = await threads.heavy(_begun, service, session_id, form, asked)
     headers = {"cache-control": "no-cache", "vary": "accept", "etag": conditions.etag(revision)}
     if download:
         headers["content-disposition"] = await _named(service, session_id, suffix)
+    if rest is None:
+        return Response(begin, headers=headers, media_type=kind)
 
     async def body_parts() -> Any:
-        yield first
-        async for part in threads.each(parts):
+        yield begin
+        async for part in threads.each(rest):
             yield part
 
     return StreamingResponse(body_parts(), headers=headers, media_type=kind)
+
+
+def _begun(
+    service: Service, session_id: str, form: str, asked: _Asked
+) -> tuple[Revision, str, str, bytes, Iterator[bytes] | None]:
+    """Return the revision, media type and suffix of the file, its begin, and the rest; None for a small file.
+
+    What fails, fails before the answer begins, and a small file takes its turn among the heavy work once.
+    """
+    revision, parts, kind, suffix = _parts(service, session_id, form, asked)
+    begin = bytearray()
+    for part in parts:
+        begin += part
+        if len(begin) >= _BEGIN:
+            return revision, kind, suffix, bytes(begin), parts
+    return revision, kind, suffix, bytes(begin), None
 
 
 def _parts(
