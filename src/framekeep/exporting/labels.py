@@ -76,6 +76,10 @@ def resolve_columns(labels: Sequence[Hashable], names: Iterable[Hashable]) -> li
 
 def _key(label: Hashable) -> Hashable:
     """Return what tells labels apart: 1, 1.0 and True are three."""
+    try:
+        hash(label)
+    except TypeError:  # what cannot be hashed is itself alone
+        return (type(label), id(label))
     return (type(label), label)
 
 
