@@ -17,7 +17,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks import codecs, reads, report, space, writes
+from benchmarks import (
+    codecs,
+    reads,
+    report,
+    service_import,
+    service_pages,
+    service_upload,
+    service_users,
+    space,
+    writes,
+)
 from benchmarks.arena import Arena
 from benchmarks.machine import describe
 
@@ -33,7 +43,15 @@ BY_SIZE: dict[str, Callable[[Arena, int], None]] = {
     "bytes": space.versions,
     "memory": space.memory,
 }
-TOGETHER: dict[str, Callable[[Arena], None]] = {"undo": writes.undo, "page": reads.pages}
+TOGETHER: dict[str, Callable[[Arena], None]] = {
+    "undo": writes.undo,
+    "page": reads.pages,
+    "service-pages": service_pages.pages,
+    "service-excel": service_import.excel,
+    "service-memory": service_upload.memory,
+    "service-health": service_upload.health,
+    "service-users": service_users.users,
+}
 GROUPS = (*BY_SIZE, *TOGETHER, "codecs")
 
 
@@ -48,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = perf_counter()
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.place) as scratch:
         machine = describe(Path(scratch))
-        arena = Arena(Path(scratch), sizes, huge, options.effort)
+        arena = Arena(Path(scratch), sizes, huge, options.effort, options.quick)
         try:
             figures = _measure(arena, wanted)
         finally:

@@ -59,7 +59,7 @@ def excel(arena: Arena) -> None:
             bar = Bar(1 / 5) if engine == "openpyxl" and not arena.quick else None
             against = f"pandas.read_excel, {engine}"
             arena.add(
-                Row("service excel", f"{text}, {what}", rows, figures[name], figures[engine], against, bar)
+                Row("service-excel", f"{text}, {what}", rows, figures[name], figures[engine], against, bar)
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from itertools import count
 from time import perf_counter
@@ -41,6 +42,7 @@ def pages(arena: Arena) -> None:
             _one_size(arena, line, rows, session)
         if len(sizes) > 1:
             _large_beside_small(arena, line, {rows: sessions[rows] for rows in sizes[-2:]})
+    shutil.rmtree(place)
 
 
 def _one_size(arena: Arena, line: Line, rows: int, session: str) -> None:
@@ -52,7 +54,7 @@ def _one_size(arena: Arena, line: Line, rows: int, session: str) -> None:
         raise RuntimeError("what is ready-made is not the page")
     figures = _turns(line, {"page": lambda: page, "ready": lambda: ready}, arena.effort * 50)
     text = f"100 x 50 as JSON over HTTP ({len(body) >> 10} kB), again"
-    arena.add(Row("service pages", text, rows, figures["page"], figures["ready"], READY, Bar(1.5)))
+    arena.add(Row("service-pages", text, rows, figures["page"], figures["ready"], READY, Bar(1.5)))
     places = count()
     first, width = middle // CHUNK * CHUNK, min(rows, CHUNK) - PAGE
 
@@ -61,7 +63,7 @@ def _one_size(arena: Arena, line: Line, rows: int, session: str) -> None:
 
     figures = _turns(line, {"page": moving, "ready": lambda: ready}, arena.effort * 25)
     text = "100 x 50 as JSON over HTTP, moving"
-    arena.add(Row("service pages", text, rows, figures["page"], figures["ready"], READY))
+    arena.add(Row("service-pages", text, rows, figures["page"], figures["ready"], READY))
 
 
 def _large_beside_small(arena: Arena, line: Line, sessions: Mapping[int, str]) -> None:
@@ -70,7 +72,7 @@ def _large_beside_small(arena: Arena, line: Line, sessions: Mapping[int, str]) -
     figures = _turns(line, {name: lambda made=made: made for name, made in asked.items()}, arena.effort * 50)
     text = "100 x 50 as JSON over HTTP, again"
     against = f"the same at {small:,} rows"
-    arena.add(Row("service pages", text, large, figures[str(large)], figures[str(small)], against, Bar(1.2)))
+    arena.add(Row("service-pages", text, large, figures[str(large)], figures[str(small)], against, Bar(1.2)))
 
 
 def _page(session: str, offset: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -54,12 +55,13 @@ def memory(arena: Arena) -> None:
             session = upload.result().expect(201).json()["session_id"]
         frame, arrow = _sizes(place / "store", session)
         note = f"frame {frame / MEGABYTE:.0f} MB, as Arrow {arrow / MEGABYTE:.0f} MB"
+        shutil.rmtree(place)
         extra["private"].append((peak.private - before.private) / frame)
         extra["all"].append((peak.total - before.total) / frame)
     for what, found in extra.items():
         text = f"peak extra memory of an upload, CSV of {path.stat().st_size / MEGABYTE:.0f} MB, {what}"
         bar = None if arena.quick else Bar(3.0, relative=False)
-        arena.add(Row("service memory", text, rows, Figure.of(found, "x frame"), bar=bar, note=note))
+        arena.add(Row("service-memory", text, rows, Figure.of(found, "x frame"), bar=bar, note=note))
     path.unlink()
 
 
@@ -71,7 +73,8 @@ def health(arena: Arena) -> None:
     """
     size = (10 if arena.quick else 450) * MEGABYTE
     bar = None if arena.quick else Bar(50.0, relative=False)
-    with serving(arena.root / "service-health", **ROOM) as service:
+    place = arena.root / "service-health"
+    with serving(place, **ROOM) as service:
         for form, write in {"CSV": write_csv, "Parquet": write_parquet, "container": write_container}.items():
             path = arena.root / f"large.{form.lower()}"
             rows = write(path, size)
@@ -89,8 +92,9 @@ def health(arena: Arena) -> None:
             for what, samples in found.items():
                 figure = Figure.of(samples)
                 held = bar if what == "all within" else None
-                arena.add(Row("service health", f"{text}, {what}", rows, figure, bar=held))
+                arena.add(Row("service-health", f"{text}, {what}", rows, figure, bar=held))
             path.unlink()
+    shutil.rmtree(place)
 
 
 def write_csv(path: Path, size: int) -> int:

@@ -38,7 +38,7 @@ class Figure:
         best: the least of the samples.
         worst: the greatest of the samples.
         samples: how many there are.
-        unit: "ms", "MB" or "x".
+        unit: of all of them: "ms", "MB", "x frame" …
     """
 
     median: float
