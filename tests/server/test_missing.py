@@ -49,6 +49,12 @@ def test_exactly_the_rows_that_are_given_are_marked(own: Endpoint) -> None:
     assert put(own, {"age": [2]}).json()["columns"] == {"age": [2], "id": [2]}
 
 
+def test_a_whole_number_may_be_written_as_json_likes(own: Endpoint) -> None:
+    body = b'{"columns": {"age": [1.0, 2e0]}}'
+    answer = own("PUT", "/missing", content=body, headers={"content-type": "application/json"})
+    assert marks(answer) == ({"age": [1, 2]}, {})
+
+
 def test_an_empty_list_clears_a_column(own: Endpoint) -> None:
     put(own, {"age": [0, 1]})
     assert marks(put(own, {"age": []})) == NOTHING

@@ -27,8 +27,11 @@ def whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Whole = Annotated[int, BeforeValidator(whole)]
-Position = Annotated[Whole, Field(ge=0, description="A row, by its position counted from 0.", examples=[3])]
+# Outermost, so that the bounds stay in the schema.
+Whole = BeforeValidator(whole)
+Position = Annotated[
+    int, Field(ge=0, description="A row, by its position counted from 0.", examples=[3]), Whole
+]
 Expression = Annotated[
     str,
     Field(

@@ -94,8 +94,9 @@ class FillMissing(Model):
         bool | int | float | str | None, Field(description="For the method `value`.", examples=[0])
     ] = None
     limit: Annotated[
-        Whole | None,
+        int | None,
         Field(ge=1, description="For `forward` and `backward`: how many in a row are filled.", examples=[2]),
+        Whole,
     ] = None
     include_intentional: OnPurpose = False
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from framekeep.editing.fields import whole
 from framekeep.errors import UnknownColumnError
 from framekeep.exporting.labels import label_text, resolve_columns
 from framekeep.names import Revision
@@ -21,7 +22,7 @@ router = APIRouter(
     prefix="/api/v1/sessions/{session_id}/missing", tags=["missing"], responses=documented(*COMMON)
 )
 
-Row = Annotated[int, Field(strict=True, ge=0, le=2**53 - 1)]
+Row = Annotated[int, Field(strict=True, ge=0, le=2**53 - 1), BeforeValidator(whole)]
 Reason = Annotated[str, Field(max_length=1000)]
 
 
