@@ -221,7 +221,7 @@ class User:
             values = self._model.frame[told["name"]].dropna()
             _equal("the count", told["count"], len(values))
             _equal("the missing", told["missing"], len(self._model.frame) - len(values))
-            # _equal("the extremes", [told["min"], told["max"]], [values.min(), values.max()])
+            _equal("the extremes", [told["min"], told["max"]], [values.min(), values.max()])
 
     async def _export(self) -> None:
         answer = await self._get("export", "/data.csv")
