@@ -15,7 +15,20 @@ import numpy as np
 import psutil  # type: ignore[import-untyped]
 import xxhash
 
-PACKAGES = ("framekeep", "pandas", "numpy", "pyarrow", "lmdb", "blake3", "xxhash")
+PACKAGES = (
+    "framekeep",
+    "pandas",
+    "numpy",
+    "pyarrow",
+    "lmdb",
+    "blake3",
+    "xxhash",
+    "fastapi",
+    "uvicorn",
+    "orjson",
+    "python-calamine",
+    "openpyxl",
+)
 
 
 def describe(directory: Path) -> dict[str, object]:
