@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 class StorageBackend(Protocol):
     """Sessions of DataFrames with versions, marks, metadata, audit log and temporary storage.
 
-    A read or write of a session moves its expiry to its time to live from now (a read may leave it early by a
-    thousandth of that, and by less than a second); listing, counting and ``session_exists`` do not. An unknown or expired id raises ``SessionNotFoundError``, a malformed one
-    ``InvalidIdError``.
+    A read or write of a session moves its expiry to its time to live from now (a read may leave it early by
+    a thousandth of that, and by less than a second); listing, counting and ``session_exists`` do not. An
+    unknown or expired id raises ``SessionNotFoundError``, a malformed one ``InvalidIdError``.
     """
 
     # --- sessions (7) ----------------------------------------------------------------------------
