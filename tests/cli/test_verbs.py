@@ -21,6 +21,20 @@ def test_an_exported_table_can_be_imported_again(framekeep, session: str, people
     assert [float(age) for age in back["age"]] == [34.0, 40.0, 210.0]
 
 
+@pytest.mark.parametrize("name", ["out.parquet", "out.feather"])
+def test_an_exported_frame_comes_back_as_it_was(framekeep, name: str) -> None:
+    frame = pd.DataFrame(
+        {"n": [1, 2], "m": pd.array([1, None], dtype="Int64"), "c": pd.Categorical(["x", None])},
+        index=pd.Index(["a", "b"], name="who"),
+    )
+    with framekeep.manager() as manager:
+        session = manager.create_session(frame)
+    assert framekeep("export", session, name).code == 0
+    again = framekeep("import", name).out.strip()
+    with framekeep.manager() as manager:
+        pd.testing.assert_frame_equal(manager.get_dataframe(again), frame)
+
+
 def test_export_does_not_replace_a_file_unasked(framekeep, session: str, tmp_path: Path) -> None:
     (tmp_path / "out.csv").write_text("mine")
     assert framekeep("export", session, "out.csv").code == 3

@@ -13,7 +13,9 @@ import pyarrow as pa
 from pyarrow import ipc, parquet
 
 from framekeep.errors import InvalidInputError, UnsupportedTypeError
+from framekeep.exporting.notes import noted
 from framekeep.exporting.sink import Sink
+from framekeep.exporting.window import Window
 
 BATCH_BYTES: Final = 4 << 20
 """Bytes of a batch of an Arrow stream or file: what waits in memory at once."""
@@ -36,8 +38,13 @@ _PLAIN: Final = frozenset(
 """Types that every format here gives back as they are; the others are tried."""
 
 
-def columnar(table: pa.Table, name: str) -> Iterator[bytes]:
+def columnar(table: pa.Table, name: str, window: Window) -> Iterator[bytes]:
     """Return the pieces of an Arrow stream ("arrow"), an Arrow file ("feather") or a Parquet file.
+
+    Args:
+        table: the window, as Arrow.
+        name: of the format.
+        window: the window.
 
     Raises:
         UnsupportedTypeError: the format cannot hold a column; names it.
@@ -53,6 +60,7 @@ def columnar(table: pa.Table, name: str) -> Iterator[bytes]:
     rows, schema = table.num_rows, pa.schema(fields, table.schema.metadata)
     if columns:
         table = pa.Table.from_arrays(columns, schema=schema).unify_dictionaries()
+    table = noted(table, window)
     for field, column in zip(table.schema, table.columns, strict=True):
         if not _plain(field.type):
             _try(field, column, name)

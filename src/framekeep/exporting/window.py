@@ -98,7 +98,8 @@ class Window:
         if not self.numbered:
             for i in range(self.index.nlevels):
                 level = self.index.get_level_values(i)
-                names.append(f"__index_level_{i}__" if level.name is None else label_text(level.name))
+                name = None if level.name is None else label_text(level.name)
+                names.append(f"__index_level_{i}__" if name is None or name in names else name)
                 arrays.append(plain_array(level))
         if unicode:
             _check_unicode(names)

@@ -69,4 +69,4 @@ def _pieces(
         return workbook(window)
     from framekeep.exporting.columnar import columnar
 
-    return columnar(table(), name)
+    return columnar(table(), name, window)

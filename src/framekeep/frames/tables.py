@@ -25,7 +25,7 @@ def table_of(frame: pd.DataFrame) -> pa.Table:
 
     NaN in numpy columns stays NaN; NaT, None and NA become null. Labels that are not strings become their
     ``str``. An index other than the default one follows as further columns, named as pyarrow does
-    (``__index_level_0__`` when it has no name).
+    (``__index_level_0__`` when it has no name, or a column's).
 
     Raises:
         UnsupportedTypeError: for a column or label that Arrow has no type for, or only one that would change
@@ -44,7 +44,8 @@ def table_from(labels: Iterable[Hashable], arrays: Iterable[Any], index: pd.Inde
         for i in range(index.nlevels):
             level = index.get_level_values(i)
             where = f"index level {i}"
-            names.append(_name(level.name if level.name is not None else f"__index_level_{i}__", where))
+            name = None if level.name is None else _name(level.name, where)
+            names.append(f"__index_level_{i}__" if name is None or name in names else name)
             columns.append(_column(level.array, where))
     if not columns:
         return pa.Table.from_struct_array(pa.array([{}] * len(index), pa.struct([])))
