@@ -165,6 +165,13 @@ def test_what_is_no_edit_is_refused_and_nothing_changes(own: Endpoint, body: byt
     assert own.etag() == before
 
 
+def test_a_body_that_is_no_json_says_where(own: Endpoint) -> None:
+    body = b'{"operations":\n[{"op": "drop_missing",}]}'
+    refused = own.post("/edits", content=body, headers={"content-type": "application/json"})
+    assert (refused.status_code, refused.json()["code"]) == (400, "malformed_json")
+    assert "line 2, column" in refused.json()["detail"]
+
+
 def test_what_an_edit_changed_is_json_whatever_the_cells_are(http: httpx2.Client) -> None:
     odd = pd.Series([b"\xff", 2**70, "\ud800", float("inf"), (1, {"a": float("nan")})], dtype=object)
     own = Endpoint(http, new_session(http, pd.DataFrame({"odd": odd, "n": range(5)})))

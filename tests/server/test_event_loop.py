@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -112,6 +113,17 @@ def test_an_edit_is_made(one: Served, large: str) -> None:
         lambda http: (
             Endpoint(http, large).post("/edits", json=body, params={"dry_run": "true"}).raise_for_status()
         ),
+    )
+    assert len(took) >= ENOUGH
+
+
+def test_many_cells_are_set(one: Served, large: str) -> None:
+    cells = [{"row": row, "column": "a", "value": row + 0.5} for row in range(100_000)]
+    body = json.dumps({"operations": [{"op": "set_cells", "cells": cells}]}).encode()
+    headers = {"content-type": "application/json"}
+    took = answers_during(
+        one,
+        lambda http: Endpoint(http, large).post("/edits", content=body, headers=headers).raise_for_status(),
     )
     assert len(took) >= ENOUGH
 

@@ -122,7 +122,7 @@ def test_wrong_marks_are_refused_and_nothing_is_marked(
 def test_odd_names_of_columns_are_refused(own: Endpoint, name: str) -> None:
     body = f'{{"columns": {{"{name}": [0]}}}}'
     refused = own("PUT", "/missing", content=body, headers={"content-type": "application/json"})
-    assert refused.status_code == 422, refused.text
+    assert refused.status_code in (400, 422), refused.text
     assert len(refused.text) < 2000
 
 
@@ -135,7 +135,7 @@ def test_a_reason_that_is_no_text_is_refused(own: Endpoint) -> None:
         content=body,
         headers={"content-type": "application/json"},
     )
-    assert answer.status_code == 422, answer.text
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed_json")
 
 
 def test_marks_of_a_session_that_is_not_there(http: httpx2.Client) -> None:

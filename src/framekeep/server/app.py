@@ -10,12 +10,15 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from framekeep.config import Settings
 from framekeep.errors import FramekeepError
 from framekeep.manager import DataManager
+from framekeep.server.bodies import LARGE
 from framekeep.server.compression import Compression
 from framekeep.server.envelope import Envelope
 from framekeep.server.idempotency import Idempotency
@@ -145,7 +148,11 @@ def _document(app: FastAPI) -> dict[str, Any]:
             tags=app.openapi_tags,
         )
         schemas = made["components"]["schemas"]
-        schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        models: list[type[BaseModel]] = [Problem, *LARGE.values()]
+        _, defined = models_json_schema(
+            [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
+        )
+        schemas |= defined["$defs"]
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
         for schema in schemas.values():

@@ -19,6 +19,9 @@ from framekeep.server.problems import RequestError, answer
 _FRAMES = re.compile(r"/api/v1/(?:sessions(?:/[^/]+(?:/data|/versions)?)?|temporary/[^/]+)")
 """Where a frame may be sent, which streams to disk."""
 
+_LARGE = re.compile(r"/api/v1/sessions/[^/]+/(?:edits|missing(?:/column)?)")
+"""Where a JSON body may be large."""
+
 _STOPS = RequestError(
     503,
     "service_stops",
@@ -44,8 +47,11 @@ _PAGES = (
     b"img-src 'self' data: https:; font-src https:; worker-src blob:; frame-ancestors 'none'",
 )
 
-JSON_LIMIT = 16 << 20
-"""Bytes of a JSON body."""
+JSON_LIMIT = 2 << 20
+"""Bytes of a JSON body: FastAPI reads it on the event loop. (Metadata may have a MiB, in ASCII.)"""
+
+LARGE_JSON_LIMIT = 16 << 20
+"""Bytes of a JSON body that holds cells or rows, and is read in a thread."""
 
 ADDRESS_LIMIT = 60 << 10
 """Bytes of a path with its query: some thousand names of columns. From 64 KiB on it is no HTTP to uvicorn."""
@@ -180,7 +186,7 @@ class Body:
             or method == "PATCH"
             or not _FRAMES.fullmatch(path)
         ):
-            return JSON_LIMIT, ""
+            return (LARGE_JSON_LIMIT if _LARGE.fullmatch(path) else JSON_LIMIT), ""
         return envelope.frame_limit, "MAX_DATAFRAME_SIZE_MB"
 
     async def receive(self) -> Message:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from framekeep.editing import Operations
@@ -12,6 +12,7 @@ from framekeep.errors import ConflictError
 from framekeep.exporting.cells import json_cell
 from framekeep.server.answers import Edited, Impact
 from framekeep.server.asking import Caller, IdempotencyKey, IfMatch, Running, SessionId
+from framekeep.server.bodies import body_of, documented_body
 from framekeep.server.problems import COMMON, documented
 from framekeep.server.routers.sessions import Change
 from framekeep.sessions import Outcome
@@ -43,13 +44,13 @@ class Edits(BaseModel):
     operations: Operations
 
 
-@router.post("/edits", summary="Edit")
+@router.post("/edits", summary="Edit", openapi_extra=documented_body(Edits))
 async def edit(
     service: Running,
     owner: Caller,
     session_id: SessionId,
     response: Response,
-    body: Annotated[Edits, Body()],
+    body: Annotated[Edits, Depends(body_of(Edits))],
     expected: IfMatch,
     dry_run: Annotated[
         bool,

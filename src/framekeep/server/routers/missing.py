@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from framekeep.editing.fields import whole
@@ -14,6 +14,7 @@ from framekeep.names import Revision
 from framekeep.server import conditions
 from framekeep.server.answers import Missing
 from framekeep.server.asking import IdempotencyKey, IfMatch, IfNoneMatch, Running, SessionId
+from framekeep.server.bodies import body_of, documented_body
 from framekeep.server.problems import COMMON, documented
 from framekeep.server.routers.sessions import Change, plain
 from framekeep.server.service import Service
@@ -64,12 +65,12 @@ def get(
     return _missing(service, session_id)
 
 
-@router.put("", summary="Set several columns")
+@router.put("", summary="Set several columns", openapi_extra=documented_body(MarkedColumns))
 def put(
     service: Running,
     session_id: SessionId,
     response: Response,
-    body: Annotated[MarkedColumns, Body()],
+    body: Annotated[MarkedColumns, Depends(body_of(MarkedColumns))],
     expected: IfMatch,
     key: IdempotencyKey = None,
 ) -> Missing:
@@ -83,13 +84,13 @@ def put(
     return _set(service, session_id, changes, expected, response)
 
 
-@router.put("/column", summary="Set one column")
+@router.put("/column", summary="Set one column", openapi_extra=documented_body(Marked))
 def put_column(
     service: Running,
     session_id: SessionId,
     response: Response,
     name: Annotated[str, Query(description="The column.", examples=["age"])],
-    body: Annotated[Marked, Body()],
+    body: Annotated[Marked, Depends(body_of(Marked))],
     expected: IfMatch,
     key: IdempotencyKey = None,
 ) -> Missing:

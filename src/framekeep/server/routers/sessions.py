@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, TypeVar
 
@@ -72,11 +73,11 @@ class MetadataPatch(BaseModel):
     @classmethod
     def _unicode(cls, value: dict[str, Any]) -> dict[str, Any]:
         try:
-            whole = unicode(value) == value
+            json.dumps(value, ensure_ascii=False).encode()
         except RecursionError:
             raise ValueError("it is nested too deeply") from None
-        if not whole:
-            raise ValueError("a text holds half of a surrogate pair, which is no Unicode")
+        except UnicodeEncodeError:
+            raise ValueError("a text holds half of a surrogate pair, which is no Unicode") from None
         return value
 
 
