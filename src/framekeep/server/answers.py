@@ -319,10 +319,37 @@ class CellChange(Answer):
     after: Any
 
 
-class Impact(Answer):
-    """What edits would do, or did."""
+class Retyped(Answer):
+    """A column with changed cells or another dtype."""
 
-    model_config = ConfigDict(extra="allow")
+    column: str = Field(description="Its name after the edits.")
+    cells: int = Field(description="How many cells differ among the rows that stay.")
+    dtype_before: str
+    dtype_after: str
+
+
+class Renamed(Answer):
+    """A column with another name."""
+
+    before: str
+    after: str
+
+
+class Impact(Answer):
+    """What edits would do, or did. Columns are called by their names after the edits."""
+
+    rows_before: int
+    rows_after: int
+    rows_removed: int
+    removed: list[int] = Field(description="Positions of the first rows removed.")
+    rows_moved: bool = Field(description="Whether the rows that stay are in another order.")
+    columns_added: list[str]
+    columns_removed: list[str]
+    columns_renamed: list[Renamed]
+    columns_moved: bool
+    columns_changed: list[Retyped]
+    cells_changed: int = Field(description="Among the rows and columns that stay.")
+    samples: list[CellChange] = Field(description="Some changed cells; `row` is a position before the edits.")
 
 
 class Edited(Changed):
@@ -335,7 +362,20 @@ class Edited(Changed):
         shape=[333, 8],
         dry_run=False,
         summary="Drop rows with missing values",
-        impact={"rows_before": 344, "rows_after": 333},
+        impact={
+            "rows_before": 344,
+            "rows_after": 333,
+            "rows_removed": 11,
+            "removed": [3, 8],
+            "rows_moved": False,
+            "columns_added": [],
+            "columns_removed": [],
+            "columns_renamed": [],
+            "columns_moved": False,
+            "columns_changed": [],
+            "cells_changed": 0,
+            "samples": [],
+        },
     )
     dry_run: bool = Field(description="Whether nothing was stored.")
     summary: str
@@ -453,7 +493,11 @@ class Profile(Answer):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "example": {"profiles": [{"column": "year", "kind": "number", "count": 344, "missing": 0}]}
+            "example": {
+                "profiles": [
+                    {"name": "year", "dtype": "int64", "kind": "integer", "count": 344, "missing": 0}
+                ]
+            }
         }
     )
     profiles: list[dict[str, Any]]
