@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framekeep.importing.model import Limits
@@ -80,8 +80,10 @@ def test_a_delimiter_is_seen() -> None:
 
 TEXTS = st.text(alphabet='a1",\n\r ', max_size=60).map(str.encode)
 BLOCKS = st.integers(1, 20)
+UNHURRIED = settings(deadline=None)  # a deadline measures what else the machine does
 
 
+@UNHURRIED
 @given(TEXTS, BLOCKS)
 def test_the_pieces_have_the_rows_of_the_whole(text: bytes, block: int) -> None:
     seen = survey(text, 0, COMMA, block=block)
@@ -92,17 +94,20 @@ def test_the_pieces_have_the_rows_of_the_whole(text: bytes, block: int) -> None:
     assert pieces == whole
 
 
+@UNHURRIED
 @given(TEXTS, BLOCKS)
 def test_what_is_regular_does_not_depend_on_the_blocks(text: bytes, block: int) -> None:
     assert survey(text, 0, COMMA, block=block).regular == survey(text, 0, COMMA).regular
 
 
+@UNHURRIED
 @given(TEXTS, BLOCKS)
 def test_in_regular_text_no_row_is_odd(text: bytes, block: int) -> None:
     if survey(text, 0, COMMA, block=block).regular:
         assert not any(row.odd for row in rows(text, COMMA, Limits()))
 
 
+@UNHURRIED
 @given(TEXTS, BLOCKS)
 def test_lines_are_counted_as_rows_are(text: bytes, block: int) -> None:
     if survey(text, 0, COMMA).regular:

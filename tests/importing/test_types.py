@@ -8,13 +8,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framekeep.errors import UnknownColumnError, WrongTypeError
 from framekeep.importing.model import TYPES, ImportOptions
 from framekeep.importing.spool import Spool
 from framekeep.importing.types import PLAIN, Typed, cast_text, find_type, type_columns
+
+UNHURRIED = settings(deadline=None)  # a deadline measures what else the machine does
 
 
 def column(*cells: str | None, chunk: int = 3) -> pa.ChunkedArray:
@@ -210,6 +212,7 @@ def test_a_day_first_date_may_have_a_time() -> None:
     ]
 
 
+@UNHURRIED
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False), min_size=1))
 def test_floats_as_python_writes_them_come_back_bit_for_bit(numbers: list[float]) -> None:
     found = find_type(column(*map(repr, numbers)))
@@ -217,6 +220,7 @@ def test_floats_as_python_writes_them_come_back_bit_for_bit(numbers: list[float]
         assert [float(each).hex() for each in found.values.to_pylist()] == [each.hex() for each in numbers]
 
 
+@UNHURRIED
 @given(
     st.lists(st.from_regex(r"[-+]?[0-9]{0,20}\.?[0-9]{0,20}(e[-+]?[0-9]{1,2})?", fullmatch=True), min_size=1)
 )
@@ -226,6 +230,7 @@ def test_different_texts_stay_different(cells: list[str]) -> None:
         assert len({repr(value) for value in found.values.to_pylist()}) == len(set(cells))
 
 
+@UNHURRIED
 @given(st.lists(st.integers(-(2**63), 2**64 - 1), min_size=1))
 def test_integers_are_exact_whatever_their_size(numbers: list[int]) -> None:
     found = find_type(column(*map(str, numbers)))
@@ -233,6 +238,7 @@ def test_integers_are_exact_whatever_their_size(numbers: list[int]) -> None:
     assert [int(value) for value in kept.to_pylist()] == numbers
 
 
+@UNHURRIED
 @given(st.lists(st.datetimes(), min_size=1))
 def test_instants_as_python_writes_them_are_exact(instants: list[datetime]) -> None:
     found = find_type(column(*(each.isoformat() for each in instants)))
@@ -240,6 +246,7 @@ def test_instants_as_python_writes_them_are_exact(instants: list[datetime]) -> N
     assert found.values.cast(pa.timestamp("us")).to_pylist() == instants
 
 
+@UNHURRIED
 @given(st.lists(st.dates(min_value=date(1000, 1, 1)), min_size=1), st.sampled_from(["%d/%m/%Y", "%m/%d/%Y"]))
 def test_a_date_with_slashes_is_never_another_date(days: list[date], form: str) -> None:
     found = find_type(column(*(f"{day:{form}}" for day in days)))
