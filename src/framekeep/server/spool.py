@@ -11,15 +11,14 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from email.message import Message as Headers
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
-from urllib.parse import unquote
 
 from python_multipart import MultipartParser
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError
 from starlette.requests import ClientDisconnect, Request
 
+from framekeep.server.parameters import parameters
 from framekeep.server.problems import RequestError
 
 if TYPE_CHECKING:
@@ -110,12 +109,7 @@ def named(request: Request) -> str:
     asked = request.query_params.get("filename")
     if asked is not None:
         return asked
-    headers = Headers()
-    headers["content-disposition"] = request.headers.get("content-disposition", "")
-    extended = re.search(
-        r"filename\*\s*=\s*UTF-8''([^;]+)", str(headers["content-disposition"]), re.IGNORECASE
-    )
-    return unquote(extended[1].strip()) if extended else headers.get_filename("") or ""
+    return parameters(request.headers.get("content-disposition", "")).get("filename", "")
 
 
 def cleaned(filename: str) -> str:
@@ -158,10 +152,8 @@ class _Form:
     """A form with one file in it; other fields are passed over."""
 
     def __init__(self, content_type: str, sink: _Sink) -> None:
-        headers = Headers()
-        headers["content-type"] = content_type
-        boundary = headers.get_param("boundary")
-        if not isinstance(boundary, str) or not boundary:
+        boundary = parameters(content_type).get("boundary")
+        if not boundary:
             raise _malformed("its Content-Type has no boundary")
         self.filename = ""
         self._sink = sink
@@ -172,23 +164,26 @@ class _Form:
         self._field = bytearray()
         self._value = bytearray()
         self._part: dict[str, str] = {}
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._begin,
-                "on_header_field": lambda data, start, end: self._header(self._field, data[start:end]),
-                "on_header_value": lambda data, start, end: self._header(self._value, data[start:end]),
-                "on_header_end": self._header_end,
-                "on_headers_finished": self._headers_finished,
-                "on_part_data": self._data,
-                "on_end": self._end,
-            },
-        )
+        try:
+            self._parser = MultipartParser(
+                boundary.encode("latin-1", "replace"),
+                {
+                    "on_part_begin": self._begin,
+                    "on_header_field": lambda data, start, end: self._header(self._field, data[start:end]),
+                    "on_header_value": lambda data, start, end: self._header(self._value, data[start:end]),
+                    "on_header_end": self._header_end,
+                    "on_headers_finished": self._headers_finished,
+                    "on_part_data": self._data,
+                    "on_end": self._end,
+                },
+            )
+        except FormParserError as error:
+            raise _malformed(str(error)) from error
 
     def feed(self, data: bytes) -> None:
         try:
             self._parser.write(data)
-        except MultipartParseError as error:
+        except FormParserError as error:
             raise _malformed(str(error)) from error
 
     def finish(self) -> None:
@@ -218,9 +213,7 @@ class _Form:
         self._value.clear()
 
     def _headers_finished(self) -> None:
-        headers = Headers()
-        headers["content-disposition"] = self._part.get("content-disposition", "")
-        filename = headers.get_filename()
+        filename = parameters(self._part.get("content-disposition", "")).get("filename")
         if filename is None:
             return
         self._files += 1
