@@ -186,6 +186,31 @@ def test_a_value_of_a_query_is_not_sent_back(own: Endpoint) -> None:
     assert_problem(own.get("/data", params={"orient": SECRET}))
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "options"),
+    [
+        ("GET", "/data?colums=age", {}),
+        ("GET", "/data?limit=1&limits=2", {}),
+        ("POST", "/edits?dryrun=true", {"json": {"operations": [{"op": "drop_missing"}]}}),
+        ("POST", "/undo?=", {}),
+        ("GET", "/versions?" + "x" * 5000, {}),
+    ],
+)
+def test_a_parameter_that_there_is_not_is_refused_and_nothing_is_done(
+    own: Endpoint, method: str, path: str, options: dict[str, Any]
+) -> None:
+    before = own.etag()
+    refused = own(method, path, **options)
+    assert (refused.status_code, assert_problem(refused)["code"]) == (422, "unknown_parameter")
+    assert len(refused.text) < 1000
+    assert own.etag() == before
+
+
+def test_the_parameters_that_there_are_are_named(own: Endpoint) -> None:
+    refused = own.post("/edits?dryrun=true", json={"operations": []})
+    assert "dry_run" in refused.json()["detail"]
+
+
 # --- request ids ----------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
@@ -104,12 +105,14 @@ def create_app(
         openapi_tags=[{"name": each.router.tags[0]} for each in _ROUTERS],
         lifespan=lifespan,
         redirect_slashes=False,
-        generate_unique_id_function=lambda route: "_".join([*map(str, route.tags[:1]), route.name]),
     )
     # Pages are asked for most, so they are looked for first. Not include_router, which matches every request
     # against a tree of routers, twice.
     for each in sorted(_ROUTERS, key=lambda each: each is not data):
         app.router.routes.extend(each.router.routes)
+        for route in each.router.routes:
+            if isinstance(route, APIRoute):  # names for generators of clients
+                route.unique_id = f"{each.router.tags[0]}_{route.name}"
     for kind in (FramekeepError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, on_error)
     # Innermost first.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 from fastapi import Depends, Header, Path, Query, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -10,6 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from framekeep.names import Revision
 from framekeep.server import conditions
 from framekeep.server.access import Owner
+from framekeep.server.problems import RequestError, clipped
 from framekeep.server.service import Service
 
 ID_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127}$"
@@ -23,7 +25,37 @@ _bearer = HTTPBearer(
 )
 
 
+_known: dict[Any, frozenset[str]] = {}
+
+
+def check_parameters(request: Request) -> None:
+    """Refuse a parameter that there is not: `?dryrun=true` for `?dry_run=true` must not do the thing.
+
+    Raises:
+        RequestError: 422, naming those there are.
+    """
+    if not request.scope["query_string"]:
+        return
+    endpoint = request.scope["endpoint"]
+    if endpoint not in _known:
+        _known[endpoint] = frozenset(_parameters(request.scope["route"].dependant))
+    known = _known[endpoint]
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        there_are = f"there are {', '.join(sorted(known))}" if known else "there is none"
+        raise RequestError(
+            422, "unknown_parameter", f"There is no parameter {clipped(unknown[0])!r} here: {there_are}."
+        )
+
+
+def _parameters(dependant: Any) -> Iterator[str]:
+    yield from (field.alias for field in dependant.query_params)
+    for each in dependant.dependencies:
+        yield from _parameters(each)
+
+
 async def _service(request: Request) -> Service:
+    check_parameters(request)
     service: Service = request.app.state.service
     return service
 
