@@ -15,6 +15,9 @@ import pandas as pd
 import pytest
 from serving import SESSIONS, Endpoint, Served
 
+from framekeep.frames import FRAMES_TYPE, pack_frames
+from framekeep.names import new_id
+
 UPLOAD = "/api/v1/upload"
 CSV = b"zip,age\n00501,34\n10001,\n94105,210\n"
 
@@ -353,3 +356,40 @@ def test_a_waiting_workbook_is_no_temporary_storage_of_frames_to_others(
         assert select(other, temp_id, "Visits").status_code == 404
         assert other.delete(f"{UPLOAD}/{temp_id}").status_code == 404
     assert alone.get(f"{UPLOAD}/{temp_id}").status_code == 200
+
+
+def test_of_choices_at_once_one_is_made(alone: httpx2.Client) -> None:
+    temp_id = upload(alone, BOOK, "trial.xlsx").json()["temp_id"]
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda _: select(alone, temp_id, "Visits", "More"), range(4)))
+    assert sorted(answer.status_code for answer in answers) == [201, 404, 404, 404]
+    made = [each["session_id"] for answer in answers for each in answer.json().get("sessions", ())]
+    listed = alone.get(SESSIONS).json()["sessions"]
+    assert sorted(each["session_id"] for each in listed) == sorted(made)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        "{}",
+        "[]",
+        "nonsense",
+        "[" * 100_000,
+        '{"format":"xlsx","notes":[],"options":{},"sheets":[{"name":"a"}]}',
+    ],
+)
+def test_frames_that_pretend_to_be_a_workbook_are_none(http: httpx2.Client, facts: str) -> None:
+    temp_id = new_id()
+    frames = {
+        "file": pd.DataFrame({"byte": pd.Series([97], dtype="uint8")}),
+        "facts": pd.DataFrame({"json": [facts]}),
+    }
+    kept = http.put(
+        f"/api/v1/temporary/{temp_id}",
+        content=b"".join(pack_frames(frames)),
+        headers={"content-type": FRAMES_TYPE},
+    )
+    assert kept.status_code == 201, kept.text
+    path = f"{UPLOAD}/{temp_id}"
+    for answer in (http.get(path), select(http, temp_id, "a"), http.delete(path)):
+        assert (answer.status_code, answer.json()["code"]) == (404, "temp_storage_not_found")

@@ -19,7 +19,13 @@ import pandas as pd
 
 from framekeep.errors import InvalidInputError, TempStorageNotFoundError
 from framekeep.importing import TYPES_FOUND, ImportedFile, ImportedTable, ImportOptions, Inspection
-from framekeep.server.answers import ImportedSession, ImportedSheets, ImportedWorkbook, SheetPreview
+from framekeep.server.answers import (
+    Answer,
+    ImportedSession,
+    ImportedSheets,
+    ImportedWorkbook,
+    SheetPreview,
+)
 
 if TYPE_CHECKING:
     from framekeep.server.access import Owner
@@ -27,6 +33,15 @@ if TYPE_CHECKING:
     from framekeep.server.service import Service
 
 _FILE, _FACTS = "file", "facts"  # the two "sheets" of a waiting workbook
+
+
+class _Waiting(Answer):
+    """What is kept of a workbook beside its file."""
+
+    format: str
+    notes: list[str]
+    options: dict[str, Any]
+    sheets: list[SheetPreview]
 
 
 def ingest(
@@ -74,23 +89,31 @@ def select(
         TempStorageNotFoundError: it does not wait (any more).
         InvalidInputError: it has no such sheet, or the sheets do not fit together.
     """
-    kept = service.manager.get_temp_storage(temp_id)
-    facts = _facts(kept, owner.shown(temp_id))
-    known = [sheet["name"] for sheet in facts["sheets"]]
+    kept = service.manager.backend.get_temp_storage(temp_id)
+    waiting, book = _waiting(kept, owner, temp_id), _file(kept, owner, temp_id)
+    known = [sheet.name for sheet in waiting.sheets]
     for sheet in sheets:
         if sheet not in known:
             raise InvalidInputError(f"The workbook has no sheet {sheet[:60]!r}. It has: {', '.join(known)}.")
-    options = ImportOptions.from_json(facts["options"])
+    options = ImportOptions.from_json(waiting.options)
     options = replace(
         options, sheets=tuple(sheets), merge=merge, types=options.types if types is None else types
     )
     with tempfile.NamedTemporaryFile(dir=service.scratch, prefix="workbook-") as file:
-        kept["sheets"][_FILE]["byte"].to_numpy().tofile(file)
+        book.tofile(file)
         file.flush()
         found = service.importer.read(Path(file.name), kept["filename"], options)
     with found:
         made = _keep(service, owner, kept["filename"], found, ttl)
-    service.manager.delete_temp_storage(temp_id)
+    try:
+        if not service.manager.delete_temp_storage(temp_id):
+            raise TempStorageNotFoundError(
+                f"Temporary storage {owner.shown(temp_id)!r} was chosen from, let go of or expired at the "
+                "same moment. Nothing was stored."
+            )
+    except BaseException:
+        _drop(service, owner, made)
+        raise
     return ImportedSheets(sessions=made)
 
 
@@ -100,17 +123,18 @@ def workbook(service: Service, owner: Owner, temp_id: str) -> ImportedWorkbook:
     Raises:
         TempStorageNotFoundError: it does not wait (any more).
     """
-    kept = service.manager.get_temp_storage(temp_id)
-    facts = _facts(kept, owner.shown(temp_id))
-    sheets = [SheetPreview.model_validate(sheet) for sheet in facts["sheets"]]
+    kept = service.manager.backend.get_temp_storage(
+        temp_id, only=(_FACTS,)
+    )  # not the file, which may be large
+    waiting = _waiting(kept, owner, temp_id)
     return ImportedWorkbook(
         temp_id=owner.shown(temp_id),
         filename=kept["filename"],
-        format=facts["format"],
-        sheets=sheets,
-        suggested=next((sheet.name for sheet in sheets if sheet.suggested), None),
+        format=waiting.format,
+        sheets=waiting.sheets,
+        suggested=next((sheet.name for sheet in waiting.sheets if sheet.suggested), None),
         expires_at=kept["expires_at"],
-        notes=facts["notes"],
+        notes=waiting.notes,
     )
 
 
@@ -126,14 +150,29 @@ def _wait(
     return workbook(service, owner, temp_id)
 
 
-def _facts(kept: dict[str, Any], temp_id: str) -> dict[str, Any]:
-    sheets = kept["sheets"]
-    if sheets.keys() != {_FILE, _FACTS}:
-        raise TempStorageNotFoundError(
-            f"Temporary storage {temp_id!r} is no uploaded workbook. Its frames are at /api/v1/temporary."
-        )
-    facts: dict[str, Any] = json.loads(sheets[_FACTS]["json"].iloc[0])
-    return facts
+def _waiting(kept: dict[str, Any], owner: Owner, temp_id: str) -> _Waiting:
+    """Return what is kept of a workbook; anybody may have put frames of the same names there."""
+    try:
+        return _Waiting.model_validate(json.loads(kept["sheets"][_FACTS]["json"].iloc[0]))
+    except (LookupError, TypeError, ValueError, RecursionError):
+        raise _no_workbook(owner, temp_id) from None
+
+
+def _file(kept: dict[str, Any], owner: Owner, temp_id: str) -> np.ndarray[Any, Any]:
+    try:
+        found: np.ndarray[Any, Any] = kept["sheets"][_FILE]["byte"].to_numpy()
+    except (LookupError, TypeError, ValueError):
+        raise _no_workbook(owner, temp_id) from None
+    if found.dtype != np.uint8 or found.ndim != 1:
+        raise _no_workbook(owner, temp_id)
+    return found
+
+
+def _no_workbook(owner: Owner, temp_id: str) -> TempStorageNotFoundError:
+    return TempStorageNotFoundError(
+        f"Temporary storage {owner.shown(temp_id)!r} is no uploaded workbook. Its frames are at "
+        "/api/v1/temporary."
+    )
 
 
 def _keep(
@@ -149,10 +188,14 @@ def _keep(
         for table in found.tables:
             made.append(_keep_table(service, owner, filename, found, table, ttl))  # noqa: PERF401 - see below
     except BaseException:  # what was made before it failed must go, so the list cannot be a comprehension
-        for session in made:
-            service.manager.delete_session(owner.stored(session.session_id))
+        _drop(service, owner, made)
         raise
     return made
+
+
+def _drop(service: Service, owner: Owner, made: Sequence[ImportedSession]) -> None:
+    for session in made:
+        service.manager.delete_session(owner.stored(session.session_id))
 
 
 def _keep_table(

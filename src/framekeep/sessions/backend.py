@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from framekeep.engines.base import Engine
@@ -420,12 +420,12 @@ class SessionBackend(SessionReader):
         """Keep the sheets of a workbook for ``ttl_seconds``; replaces what the id held, in one step."""
         self._temporary.create(temp_id, sheets_dict, filename, ttl_seconds)
 
-    def get_temp_storage(self, temp_id: str) -> dict[str, Any]:
+    def get_temp_storage(self, temp_id: str, *, only: Collection[str] | None = None) -> dict[str, Any]:
         """Return ``temp_id``, ``filename``, ``sheets`` (name -> frame), ``created_at``, ``expires_at``.
 
-        Does not move the expiry.
+        Does not move the expiry. With ``only``, no other sheets are loaded than those of these names.
         """
-        return self._temporary.get(temp_id)
+        return self._temporary.get(temp_id, only)
 
     def delete_temp_storage(self, temp_id: str) -> bool:
         """Delete the sheets; False if they were not there."""

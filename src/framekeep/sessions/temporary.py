@@ -7,7 +7,7 @@ the expiry: what nobody picked goes away on time.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -100,8 +100,12 @@ class TemporaryStorage:
             pending = dict(encoded.blobs)
         return (tuple(named), frozenset(digests)), pending
 
-    def get(self, temp_id: str) -> dict[str, Any]:
+    def get(self, temp_id: str, only: Collection[str] | None = None) -> dict[str, Any]:
         """Return ``temp_id``, ``filename``, ``sheets`` (name -> frame), ``created_at``, ``expires_at``.
+
+        Args:
+            temp_id: the temporary storage.
+            only: names of the sheets that are wanted, as far as there are such; None for all.
 
         Raises:
             TempStorageNotFoundError: it is unknown, deleted or expired.
@@ -121,6 +125,7 @@ class TemporaryStorage:
                 sheets = {
                     title: self._codec.decode(source.chunks, source.manifest(digest))
                     for title, digest in record.sheets
+                    if only is None or title in only
                 }
             except BlobMissing as error:
                 if head.revision == seen:  # not a race with one that replaced it
