@@ -3,8 +3,8 @@
 Owns how a request is claimed, answered and given back by compare-and-set, in a space ``reply:<id>`` of its
 own. Knows nothing of HTTP: a reply is bytes with a status and a few words.
 
-A claim has a lease. When whoever claimed a request dies, the next who sends it is told that it is under way
-until the lease has run out, and then carries it out.
+A claim has a lease, which its holder renews while it works. When the holder dies, the next who sends the
+request is told that it is under way until the lease has run out, and then carries it out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from framekeep.names import Revision, Space, checked_id, new_revision, space
 FORMAT = 1
 
 LEASE = 300.0
-"""Seconds that a request may take before another may carry it out."""
+"""Seconds after the last renewal until another may carry a request out."""
 
 KEPT = 86_400.0
 """Seconds that a reply is kept."""
@@ -50,12 +50,21 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to carry a request out: ``keep`` its reply, or ``release`` it to be tried again."""
+    """The right to carry a request out: ``keep`` its reply, or ``release`` it to be tried again.
+
+    Attributes:
+        lease: seconds within which it must be renewed.
+    """
 
     _engine: Engine
     _space: Space
     _revision: Revision
     _revisions: Callable[[], Revision]
+    lease: float
+
+    def renew(self) -> None:
+        """Let the lease begin anew. Not beside ``keep``: its reply would live as long as a lease."""
+        self._engine.touch(self._space, self.lease)
 
     def keep(self, reply: Reply) -> None:
         """Keep the reply for KEPT seconds; one larger than LARGEST is not kept."""
@@ -106,7 +115,7 @@ class Replies:
                 if head is None:
                     continue  # it expired or was released in between
                 return _decoded(head.body, id)
-            return Claim(self._engine, name, revision, self._revisions)
+            return Claim(self._engine, name, revision, self._revisions, self._lease)
 
 
 def _decoded(body: bytes, id: str) -> Reply | None:

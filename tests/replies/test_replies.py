@@ -57,6 +57,16 @@ def test_a_claim_whose_holder_died_is_free_after_its_lease(replies: Replies, clo
     assert replies.claim("k") == Reply("g", 200)
 
 
+def test_a_claim_that_is_renewed_is_kept(replies: Replies, clock: ManualClock) -> None:
+    first = claimed(replies)
+    for _ in range(5):
+        clock.advance(LEASE / 2)
+        first.renew()
+    assert replies.claim("k") is None
+    first.keep(REPLY)
+    assert replies.claim("k") == REPLY
+
+
 def test_a_reply_is_forgotten_after_a_day(replies: Replies, clock: ManualClock) -> None:
     claimed(replies).keep(REPLY)
     clock.advance(KEPT + 1)

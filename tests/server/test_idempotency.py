@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx2
 import pandas as pd
 import pytest
 from serving import SESSIONS, Endpoint, Served, body_of, new_session
 
+from framekeep.engines.memory import MemoryEngine
+from framekeep.errors import StorageFullError
 from framekeep.frames import FRAME_TYPE
 from framekeep.names import new_id
+from framekeep.replies import Replies
+from framekeep.server.access import Keys
+from framekeep.server.idempotency import Idempotency
+from framekeep.server.threads import Threads
 
 FRAME = body_of(pd.DataFrame({"a": [1]}))
 
@@ -249,3 +258,86 @@ def test_who_is_not_known_gets_no_replay(guarded: Served, alone: httpx2.Client, 
     with guarded.client() as nobody:
         del nobody.headers["authorization"]
         assert create(nobody, key).status_code == 401
+
+
+def test_who_is_not_known_leaves_no_trace(guarded: Served, key: dict[str, str]) -> None:
+    with guarded.client("a-key-that-nobody-has") as nobody:
+        answers = [nobody.post("/nothing", headers=key) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [401, 401]
+
+
+def test_of_two_authorizations_the_first_counts_for_replays_too(
+    guarded: Served, unused_keys: Iterator[str], key: dict[str, str]
+) -> None:
+    one, two = guarded.client(next(unused_keys)), guarded.client(next(unused_keys))
+    create(one, key)
+    both = [("authorization", client.headers["authorization"]) for client in (two, one)]
+    headers = [*both, ("content-type", FRAME_TYPE), *key.items()]
+    with httpx2.Client(trust_env=False) as bare:
+        made = bare.post(f"{guarded.url}{SESSIONS}", content=FRAME, headers=headers)
+    assert made.status_code == 201
+    assert "idempotent-replayed" not in made.headers
+
+
+# --- taking long, and no room ---------------------------------------------------------------------
+
+
+async def asked(app: Any, key: bytes = b"k") -> tuple[list[Any], Any]:
+    """Send one request to an application; return what it sent."""
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": [(b"idempotency-key", key)],
+             "state": {"request_id": "r"}}  # fmt: skip
+    await app(scope, receive, send)
+    return sent, sent[0]["status"]
+
+
+async def answers_ok(send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"{}"})
+
+
+def test_what_takes_longer_than_the_lease_is_carried_out_once() -> None:
+    replies, threads, calls = Replies(MemoryEngine(), lease=0.3), Threads(), 0
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal calls
+        calls += 1
+        end = time.monotonic() + 1.0
+        while time.monotonic() < end:
+            _, status = await asked(app)
+            assert status == 409
+        await answers_ok(send)
+
+    app = Idempotency(slow, replies=lambda: replies, threads=lambda: threads, keys=Keys)
+
+    async def both() -> list[int]:
+        return [(await asked(app))[1] for _ in range(2)]
+
+    assert asyncio.run(both()) == [200, 200]
+    assert calls == 1
+    threads.close()
+
+
+def test_what_was_done_is_answered_when_there_is_no_room_for_the_reply() -> None:
+    class Full(MemoryEngine):
+        def commit(self, space: Any, change: Any) -> None:
+            if change.expected is not None:
+                raise StorageFullError("The disk is full.")
+            super().commit(space, change)
+
+    replies, threads = Replies(Full()), Threads()
+
+    async def quick(scope: Any, receive: Any, send: Any) -> None:
+        await answers_ok(send)
+
+    app = Idempotency(quick, replies=lambda: replies, threads=lambda: threads, keys=Keys)
+    assert asyncio.run(asked(app))[1] == 200
+    assert asyncio.run(asked(app))[1] == 409
+    threads.close()

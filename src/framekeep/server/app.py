@@ -121,6 +121,7 @@ def create_app(
         Idempotency,
         replies=lambda: app.state.service.manager.replies,
         threads=lambda: app.state.service.threads,
+        keys=lambda: app.state.service.keys,
     )
     frame_limit = chosen.max_frame_bytes + chosen.max_frame_bytes // 8
     app.add_middleware(Envelope, file_limit=chosen.max_upload_size_mb * _MIB, frame_limit=frame_limit)

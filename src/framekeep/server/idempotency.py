@@ -1,23 +1,28 @@
 """``Idempotency-Key``: a change that is sent twice is carried out once. Pure ASGI.
 
 A key belongs to whoever sends it, and to one request: the same method, address and body. What succeeded is
-kept for a day and sent again; what failed stored nothing, so it may be tried again at once.
+kept for a day and sent again; what failed stored nothing, so it may be tried again at once. Who has no API
+key of the service (any more) gets no reply and leaves no trace.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import blake3
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from framekeep.errors import FramekeepError
+from framekeep.errors import FramekeepError, StorageError
 from framekeep.replies import Claim, Replies, Reply
+from framekeep.server.log import log
 from framekeep.server.problems import RequestError, answer
 
 if TYPE_CHECKING:
+    from framekeep.server.access import Keys
     from framekeep.server.threads import Threads
 
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
@@ -33,12 +38,19 @@ class Idempotency:
         app: what is wrapped.
         replies: gives where replies are kept, once the service has started.
         threads: gives where work runs that may block.
+        keys: gives who may use the service.
     """
 
     def __init__(
-        self, app: ASGIApp, *, replies: Callable[[], Replies], threads: Callable[[], Threads]
+        self,
+        app: ASGIApp,
+        *,
+        replies: Callable[[], Replies],
+        threads: Callable[[], Threads],
+        keys: Callable[[], Keys],
     ) -> None:
         self.app = app
+        self._keys = keys
         self._replies = replies
         self._threads = threads
 
@@ -47,7 +59,7 @@ class Idempotency:
         if scope["type"] != "http" or scope["method"] not in _CHANGES:
             await self.app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
+        headers = dict(reversed(scope["headers"]))  # of two, the first counts, as for the application
         key = headers.get(b"idempotency-key")
         if key is None:
             await self.app(scope, receive, send)
@@ -66,7 +78,8 @@ class Idempotency:
                 "malformed_header",
                 "Idempotency-Key is 1 to 255 visible ASCII characters, for example a UUID.",
             )
-        id = blake3.blake3(headers.get(b"authorization", b"") + b"\0" + key).hexdigest(length=16)
+        owner = self._keys().owner(headers.get(b"authorization", b"").decode("latin-1"))
+        id = blake3.blake3(owner.prefix.encode() + b"\0" + key).hexdigest(length=16)
         claim = await self._threads().quick(self._replies().claim, id)
         body = _Hashed(scope, receive)
         if claim is None:
@@ -110,24 +123,43 @@ class Idempotency:
                 await settle()  # before the client has the answer: it may send the same again at once
             await send(message)
 
-        settled = False
+        settled, done = False, asyncio.Event()
+        renewing = asyncio.create_task(self._renew(claim, done))
 
         async def settle() -> None:
             nonlocal settled
             settled = True
-            if 200 <= status < 300:
-                while await body.more():
-                    pass
-                reply = Reply(body.fingerprint(), status, kept, b"".join(parts))
-                await self._threads().quick(claim.keep, reply)
-            else:
-                await self._threads().quick(claim.release)
+            done.set()
+            await renewing
+            try:
+                if 200 <= status < 300:
+                    while await body.more():
+                        pass
+                    reply = Reply(body.fingerprint(), status, kept, b"".join(parts))
+                    await self._threads().quick(claim.keep, reply)
+                else:
+                    await self._threads().quick(claim.release)
+            except StorageError as error:
+                # What was done is done, and whoever asked is told so; another attempt waits for the lease.
+                log.warning(
+                    "reply_not_kept", request_id=scope["state"]["request_id"], error=type(error).__name__
+                )
 
         try:
             await self.app(scope, body.receive, noted)
         finally:
+            done.set()
             if not settled:
                 await self._threads().quick(claim.release)
+
+    async def _renew(self, claim: Claim, done: asyncio.Event) -> None:
+        """Keep the claim while the request takes its time, as a large file over a slow line does."""
+        while not done.is_set():
+            try:
+                await asyncio.wait_for(done.wait(), claim.lease / 3)
+            except TimeoutError:
+                with suppress(FramekeepError):  # there is time for another try
+                    await self._threads().quick(claim.renew)
 
 
 class _Hashed:
