@@ -133,6 +133,17 @@ def test_a_profile_is_made(one: Served, large: str) -> None:
     assert len(took) >= 1
 
 
+def test_a_profile_of_many_columns_is_written(one: Served) -> None:
+    with one.client() as http:
+        own = new_session(http, pd.DataFrame(np.random.default_rng(0).random((200, 1500))))
+
+    def work(http: httpx2.Client) -> None:
+        for _ in range(2):  # the first computes it
+            assert http.get(f"{SESSIONS}/{own}/profile?bins=200&top=100").status_code == 200
+
+    assert len(answers_during(one, work)) >= ENOUGH
+
+
 @pytest.mark.long
 def test_a_frame_of_450_megabytes_is_stored(tmp_path: Path) -> None:
     with serve(tmp_path) as served:

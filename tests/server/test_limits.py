@@ -88,6 +88,14 @@ def test_a_file_or_frame_that_is_too_large_is_refused(
     assert narrow.scratch() == []
 
 
+def test_a_body_that_is_called_two_things_is_what_it_is_called_first(served: Served, session: str) -> None:
+    kinds = ("content-type: application/json", "content-type: text/csv")
+    keys = (f"authorization: Bearer {served.key}",) if served.key else ()
+    with raw(served) as opened:
+        opened.send(head(f"{SESSIONS}/{session}/versions", *kinds, f"content-length: {3 * MIB}", *keys))
+        assert opened.status() == 413
+
+
 def test_a_declared_size_that_is_too_large_is_refused_before_anything_is_sent(narrow: Served) -> None:
     with raw(narrow) as http:
         http.send(head(UPLOAD, "content-type: text/csv", f"content-length: {10**12}", "expect: 100-continue"))

@@ -88,3 +88,9 @@ def test_a_version_that_is_not_there_is_a_404(own: Endpoint) -> None:
 
 def test_a_profile_has_the_state_of_the_data_as_its_tag(own: Endpoint) -> None:
     assert own.get("/profile").headers["etag"] == own.etag()
+
+
+def test_names_that_are_no_unicode_are_shown_as_such(http: httpx2.Client) -> None:
+    frame = pd.DataFrame([[1, 2]], columns=pd.Index(["\ud800", ("a", 1)], dtype=object, tupleize_cols=False))
+    found = profiles(Endpoint(http, new_session(http, frame)))
+    assert [each["name"] for each in found] == ["\ufffd", "('a', 1)"]

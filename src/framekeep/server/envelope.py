@@ -82,7 +82,7 @@ class Envelope:
             await self.app(scope, receive, send)
             return
         start = time.perf_counter()
-        headers = dict(scope["headers"])
+        headers = dict(reversed(scope["headers"]))  # of two, the first counts, as for the application
         asked = headers.get(b"x-request-id", b"").decode("latin-1")
         request_id = asked if _REQUEST_ID.fullmatch(asked) else token_hex(8)
         scope.setdefault("state", {})["request_id"] = request_id

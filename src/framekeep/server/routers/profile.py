@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import orjson
 from fastapi import APIRouter, Query, Response
 
+from framekeep.exporting.labels import clean
+from framekeep.names import Revision
 from framekeep.server import conditions
 from framekeep.server.answers import Profile
 from framekeep.server.asking import IfNoneMatch, Running, SessionId, VersionParameter, version
@@ -23,7 +26,6 @@ router = APIRouter(prefix="/api/v1/sessions/{session_id}", tags=["profile"], res
 async def profile(
     service: Running,
     session_id: SessionId,
-    response: Response,
     columns: Annotated[
         list[str] | None, Query(description="Columns; may repeat; by default all.", examples=[["age"]])
     ] = None,
@@ -31,15 +33,20 @@ async def profile(
     top: Annotated[int, Query(ge=0, le=100, description="Most frequent values.")] = 10,
     at: Annotated[VersionParameter, Query(alias="version")] = "current",
     if_none_match: IfNoneMatch = None,
-) -> Profile | Response:
+) -> Response:
     """Count, missing, distinct, extremes, mean, quantiles, histogram, top values: computed once per state."""
     manager = service.manager
     if if_none_match is not None:
         now = await service.threads.quick(manager.revision, session_id)
         if (same := conditions.not_modified(if_none_match, now)) is not None:
             return same
-    revision, found = await service.threads.heavy(
-        manager.profile, session_id, columns, bins=bins, top=top, version=version(at)
-    )
-    response.headers["etag"] = conditions.etag(revision)
-    return Profile(profiles=found)
+
+    def made() -> tuple[Revision, bytes]:
+        # The bytes too are made here: some thousand columns would keep the event loop for seconds.
+        revision, found = manager.profile(session_id, columns, bins=bins, top=top, version=version(at))
+        shown = [{**each, "dtype": clean(each["dtype"])} for each in found]
+        return revision, orjson.dumps({"profiles": shown})
+
+    revision, document = await service.threads.heavy(made)
+    headers = {"etag": conditions.etag(revision), "cache-control": "no-cache"}
+    return Response(document, headers=headers, media_type="application/json")
