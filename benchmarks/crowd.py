@@ -77,8 +77,8 @@ async def _live(options: argparse.Namespace) -> dict[str, Any]:
 
     def goes_on(done: int) -> bool:
         if options.steps is not None:
-            return done < options.steps
-        return time.monotonic() - start < options.seconds
+            return bool(done < options.steps)
+        return bool(time.monotonic() - start < options.seconds)
 
     await asyncio.gather(
         *(

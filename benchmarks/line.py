@@ -120,7 +120,7 @@ class Line:
             return Answer(status, headers, self._exactly(int(headers["content-length"])))
         if headers.get("transfer-encoding") != "chunked":
             return Answer(status, headers, b"")
-        parts = []
+        parts: list[bytes] = []
         while True:
             size, self._buffer = self._until(b"\r\n")
             part = self._exactly(int(size, 16) + 2)
@@ -173,7 +173,7 @@ class AsyncLine:
             return Answer(status, headers, await self._reader.readexactly(int(headers["content-length"])))
         if headers.get("transfer-encoding") != "chunked":
             return Answer(status, headers, b"")
-        parts = []
+        parts: list[bytes] = []
         while size := int(await self._reader.readuntil(b"\r\n"), 16):
             parts.append((await self._reader.readexactly(size + 2))[:-2])
         await self._reader.readexactly(2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import count
 from time import perf_counter
 
@@ -68,8 +69,8 @@ def _one_size(arena: Arena, line: Line, rows: int, session: str) -> None:
 
 def _large_beside_small(arena: Arena, line: Line, sessions: Mapping[int, str]) -> None:
     small, large = sessions
-    asked = {str(rows): _page(session, rows // 2 - PAGE // 2) for rows, session in sessions.items()}
-    figures = _turns(line, {name: lambda made=made: made for name, made in asked.items()}, arena.effort * 50)
+    asked = {str(rows): partial(_page, session, rows // 2 - PAGE // 2) for rows, session in sessions.items()}
+    figures = _turns(line, asked, arena.effort * 50)
     text = "100 x 50 as JSON over HTTP, again"
     against = f"the same at {small:,} rows"
     arena.add(Row("service-pages", text, large, figures[str(large)], figures[str(small)], against, Bar(1.2)))

@@ -26,7 +26,7 @@ from framekeep import DataManager
 from framekeep.frames import FRAME_TYPE, pack
 
 MEGABYTE = 1_000_000
-ROOM = {"max_upload_size_mb": 2_000, "max_dataframe_size_mb": 2_000}
+ROOM: dict[str, Any] = {"max_upload_size_mb": 2_000, "max_dataframe_size_mb": 2_000}
 
 _WEIGHED_EVERY = 0.02  # seconds
 _ASKED_EVERY = 0.005

@@ -304,7 +304,7 @@ def _set_cells(random: random.Random, frame: pd.DataFrame) -> Edit:
             "name": f"N{random.randrange(10**6)}",
         }[column]
         cells.append({"row": row, "column": column, "value": value})
-        after.iat[row, after.columns.get_loc(column)] = np.nan if value is None else value
+        after.iat[row, after.columns.tolist().index(column)] = np.nan if value is None else value
     return {"op": "set_cells", "cells": cells}, after
 
 
