@@ -233,13 +233,17 @@ class DataManager:
 
     # --- metadata --------------------------------------------------------------------------------
 
-    def get_metadata(self, session_id: str, *, touch: bool = True) -> dict[str, Any]:
+    def get_metadata(
+        self, session_id: str, *, touch: bool = True, on_revision: Told | None = None
+    ) -> dict[str, Any]:
         """Return what is known of the session, without loading its frame; ``touch`` moves its expiry."""
-        return self.backend.get_metadata(session_id, touch=touch)
+        return self.backend.get_metadata(session_id, touch=touch, on_revision=on_revision)
 
-    def update_metadata(self, session_id: str, metadata: Mapping[str, Any]) -> None:
+    def update_metadata(
+        self, session_id: str, metadata: Mapping[str, Any], *, expected_revision: Revision | None = None
+    ) -> None:
         """Merge the caller's own JSON values into the metadata."""
-        self.backend.update_metadata(session_id, metadata)
+        self.backend.update_metadata(session_id, metadata, expected_revision=expected_revision)
 
     # --- versions --------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -199,3 +200,26 @@ def test_undo_leads_to_a_state_with_a_tag_of_its_own(own: Endpoint) -> None:
     second = own.etag()
     own.post("/undo")
     assert len({first, second, own.etag()}) == 3
+
+
+def test_a_tag_names_the_state_that_is_described_with_it(own: Endpoint) -> None:
+    """Somebody else changes the data all the while: a tag of a later state would hide that from If-Match."""
+    done = threading.Event()
+
+    def change() -> None:
+        rows = 0
+        while not done.is_set():
+            rows = rows % 50 + 1
+            own.put(pd.DataFrame({"n": range(rows)}))
+
+    shapes: dict[str, set[int]] = {}
+    with ThreadPoolExecutor(1) as threads:
+        changing = threads.submit(change)
+        for _ in range(300):
+            answer = own.get("")
+            shapes.setdefault(answer.headers["etag"], set()).add(answer.json()["shape"][0])
+            page = own.get("/data", params={"limit": 0})
+            shapes.setdefault(page.headers["etag"], set()).add(page.json()["total_rows"])
+        done.set()
+        changing.result()
+    assert [tag for tag, rows in shapes.items() if len(rows) > 1] == []

@@ -141,3 +141,10 @@ def test_a_reason_that_is_no_text_is_refused(own: Endpoint) -> None:
 def test_marks_of_a_session_that_is_not_there(http: httpx2.Client) -> None:
     assert put(Endpoint(http, "nobody"), {"age": [0]}).status_code == 404
     assert Endpoint(http, "nobody").get("/missing").status_code == 404
+
+
+def test_many_columns_are_marked_in_seconds(http: httpx2.Client) -> None:
+    names = [f"c{number}" for number in range(10_000)]
+    own = Endpoint(http, new_session(http, pd.DataFrame([[None] * len(names)], columns=names)))
+    answer = own("PUT", "/missing", json={"columns": {name: [0] for name in names}}, timeout=30)
+    assert len(answer.json()["columns"]) == len(names)

@@ -145,13 +145,17 @@ class SessionBackend(SessionReader):
 
     # --- metadata --------------------------------------------------------------------------------
 
-    def update_metadata(self, session_id: str, metadata: Mapping[str, Any]) -> None:
+    def update_metadata(
+        self, session_id: str, metadata: Mapping[str, Any], *, expected_revision: Revision | None = None
+    ) -> None:
         """Merge the caller's own JSON values into the metadata; a key that is there already is replaced.
 
         Raises:
             InvalidMetadataError: a value is not JSON, or a key is one that Framekeep fills.
+            ConflictError: somebody else changed the data since ``expected_revision``.
         """
-        self._heads.change(session_id, verbs.merge(checked_metadata(metadata)))
+        transition = verbs.merge(checked_metadata(metadata))
+        self._heads.change(session_id, transition, expected=expected_revision)
 
     # --- versions --------------------------------------------------------------------------------
 

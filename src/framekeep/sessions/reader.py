@@ -16,7 +16,7 @@ from framekeep.names import Revision, checked_id, space
 from framekeep.sessions import verbs
 from framekeep.sessions.arguments import checked_count
 from framekeep.sessions.check import check
-from framekeep.sessions.heads import Heads, Loaded
+from framekeep.sessions.heads import Heads, Loaded, Told
 from framekeep.sessions.source import Source, not_found
 from framekeep.sessions.views import Views, chosen
 
@@ -69,10 +69,13 @@ class SessionReader:
         """Return the name of the data's state: it changes with frame, versions and marks only."""
         return self._heads.access(session_id).session.lineage
 
-    def get_metadata(self, session_id: str, *, touch: bool = True) -> dict[str, Any]:
+    def get_metadata(
+        self, session_id: str, *, touch: bool = True, on_revision: Told | None = None
+    ) -> dict[str, Any]:
         """Return what is known of the session, without loading its frame.
 
         With ``touch`` false it is only looked at, as a listing does: the expiry stays where it is.
+        ``on_revision`` is told which state of the data it is that is described.
 
         Keys: ``session_id``, ``filename``, ``created_at``, ``last_accessed`` (the access before this one),
         ``expires_at`` (instants are aware, UTC), ``shape``, ``columns`` (labels), ``dtypes`` (label -> name;
@@ -85,6 +88,8 @@ class SessionReader:
 
         loaded, manifest = self._heads.read(session_id, view, touch=touch)
         session, now = loaded.session, self._now()
+        if on_revision is not None:
+            on_revision(session.lineage)
         labels = manifest.columns.tolist()
         dtypes = dict(zip(labels, manifest.dtypes, strict=True))
         return {

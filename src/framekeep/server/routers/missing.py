@@ -106,8 +106,12 @@ def _set(
     response: Response,
 ) -> Missing:
     manager = service.manager
-    labels = manager.get_metadata(session_id)["columns"]
-    named = {labels[resolve_columns(labels, [name])[0]]: rows for name, rows in changes.items()}
+    # Each label once, so that each name finds one; all at once, or many columns would take minutes.
+    labels = list(
+        {(type(label), label): label for label in manager.get_metadata(session_id)["columns"]}.values()
+    )
+    places = resolve_columns(labels, changes)
+    named = {labels[place]: rows for place, rows in zip(places, changes.values(), strict=True)}
     if len(named) < len(changes):
         raise UnknownColumnError("Two of the names mean the same column. Name each column once.")
     change = Change(service, session_id, expected)

@@ -30,6 +30,7 @@ from framekeep.server.problems import COMMON, documented
 from framekeep.server.service import Service
 from framekeep.server.spool import cleaned
 from framekeep.server.unicode import unicode
+from framekeep.sessions import Told
 
 T = TypeVar("T")
 
@@ -81,9 +82,11 @@ class MetadataPatch(BaseModel):
         return value
 
 
-def facts(manager: DataManager, owner: Owner, session_id: str, *, touch: bool) -> SessionFacts:
-    """Return what is known of a session."""
-    found = manager.get_metadata(session_id, touch=touch)
+def facts(
+    manager: DataManager, owner: Owner, session_id: str, *, touch: bool, told: Told | None = None
+) -> SessionFacts:
+    """Return what is known of a session; ``told`` hears which state of its data that is."""
+    found = manager.get_metadata(session_id, touch=touch, on_revision=told)
     dtypes = found["dtypes"]
     names = [label_text(label) for label in found["columns"]]
     kinds = list(dtypes.values()) if isinstance(dtypes, dict) else list(dtypes)
@@ -244,10 +247,11 @@ def get(
     touch: Annotated[bool, Query(description="Whether that keeps the session alive.")] = True,
 ) -> SessionFacts:
     """Without loading its frame. The ETag names the state of the data, for If-Match."""
-    found = facts(service.manager, owner, session_id, touch=touch)
-    if touch:
-        response.headers["etag"] = conditions.etag(service.manager.revision(session_id))
-    return found
+
+    def told(revision: Revision) -> None:
+        response.headers["etag"] = conditions.etag(revision)
+
+    return facts(service.manager, owner, session_id, touch=touch, told=told)
 
 
 @router.patch("/{session_id}", summary="Change metadata")
@@ -260,8 +264,10 @@ def patch(
     key: IdempotencyKey = None,
 ) -> SessionFacts:
     """Merge the caller's own values; keys that are there already are replaced."""
-    check(service, session_id, expected)
-    service.manager.update_metadata(session_id, body.metadata)
+    try:
+        service.manager.update_metadata(session_id, body.metadata, expected_revision=expected)
+    except ConflictError as error:
+        raise Change(service, session_id, expected).conflict(error) from error
     return facts(service.manager, owner, session_id, touch=True)
 
 
@@ -304,9 +310,3 @@ async def verify(service: Running, session_id: SessionId) -> Checked:
     """Compare every stored part, versions included, with its name. Does not keep the session alive."""
     found = await service.threads.heavy(service.manager.check, session_id)
     return Checked(damage=[Damage(where=each.where, problem=each.problem) for each in found])
-
-
-def check(service: Service, session_id: str, expected: Any) -> None:
-    """Raise the 412 of an If-Match that does not hold."""
-    if expected is not None and service.manager.revision(session_id) != expected:
-        raise conditions.failed(service.manager, session_id, ConflictError())
