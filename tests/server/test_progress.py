@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -11,6 +12,7 @@ import pytest
 from serving import Endpoint, Served, until
 
 from framekeep.names import new_id
+from framekeep.server.progress import Progress
 
 UPLOAD = "/api/v1/upload"
 
@@ -102,3 +104,11 @@ def test_two_uploads_under_one_id_are_both_stored(http: httpx2.Client) -> None:
     made = [http.post(UPLOAD, content=b"a,b\n1,2\n", params={"progress_id": id}).json() for _ in range(2)]
     assert progress(http, id).json()["session_id"] == made[1]["session_id"]
     assert all(Endpoint(http, each["session_id"]).rows() == [[1, 2]] for each in made)
+
+
+def test_an_upload_goes_on_when_its_progress_cannot_be_kept(tmp_path: Path) -> None:
+    taken = tmp_path / "taken.json"
+    (taken / "something").mkdir(parents=True)
+    for path in (taken, tmp_path / "gone" / "x.json"):
+        Progress(path).done({"session_id": "x"})
+    assert [path.name for path in tmp_path.iterdir()] == ["taken.json"]

@@ -1,6 +1,7 @@
 """How far an upload is: small files beside the store, so that any worker can answer.
 
-Written at most a few times a second, each file whole or not at all; old ones are swept away.
+Written at most a few times a second, each file whole or not at all; old ones are swept away. An upload goes on
+when there is no room for telling of it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +61,12 @@ class Progress:
             return
         self._next = self._monotonic() + EVERY
         beside = self._path.with_name(f".{new_id()}")
-        beside.write_text(json.dumps(document), encoding="utf-8")
-        os.replace(beside, self._path)
+        try:
+            beside.write_text(json.dumps(document), encoding="utf-8")
+            os.replace(beside, self._path)
+        except OSError:
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
 
 
 def read(path: Path) -> dict[str, Any] | None:

@@ -62,7 +62,7 @@ async def spooled(
         threads: where to write it.
         limit: bytes that the file may have.
         variable: the setting that says so.
-        on_bytes: told how many bytes came, of how many (None: not known).
+        on_bytes: told, in a thread, how many bytes came, of how many (None: not known).
 
     Raises:
         RequestError: 400, the form is malformed or has no file; 413, the file is too large.
@@ -77,6 +77,11 @@ async def spooled(
             length = request.headers.get("content-length", "")
             total = int(length) if length.isdigit() else None
             seen = 0
+
+            def written(seen: int) -> None:
+                sink.flush()
+                on_bytes(seen, total)
+
             try:
                 async for part in request.stream():
                     seen += len(part)
@@ -85,8 +90,7 @@ async def spooled(
                     else:
                         sink.add(part)
                     if sink.waiting >= _BATCH:
-                        await threads.heavy(sink.flush)
-                        on_bytes(seen, total)
+                        await threads.heavy(written, seen)
             except ClientDisconnect:
                 raise RequestError(
                     400, "incomplete_body", "The body ended before it was complete; nothing was stored."

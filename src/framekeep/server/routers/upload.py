@@ -165,14 +165,17 @@ async def upload(
                 ingest, service, owner, file.path, file.filename, options, progress, ttl_seconds
             )
     except FramekeepError as error:
-        progress.failed(error.code, without_tag(str(error)))
+        await service.threads.quick(progress.failed, error.code, without_tag(str(error)))
+        raise
+    except Exception:
+        await service.threads.quick(progress.failed, "unexpected", "Something unexpected went wrong.")
         raise
     if isinstance(made, ImportedSession):
         response.headers["location"] = f"/api/v1/sessions/{made.session_id}"
-        progress.done({"session_id": made.session_id})
+        await service.threads.quick(progress.done, {"session_id": made.session_id})
     else:
         response.headers["location"] = f"/api/v1/upload/{made.temp_id}"
-        progress.done({"temp_id": made.temp_id})
+        await service.threads.quick(progress.done, {"temp_id": made.temp_id})
     return made
 
 
