@@ -11,7 +11,7 @@ from relay import CUT_ANSWER, LOSE_ANSWER, LOSE_REQUEST, Relay
 
 from framekeep import Client, DataManager
 from framekeep.client.connection import Connection
-from framekeep.errors import StorageUnavailableError
+from framekeep.errors import ConflictError, StorageUnavailableError
 from framekeep.testing.identical import assert_identical
 
 FRAME = pd.DataFrame({"a": [1, 2, 3]})
@@ -123,6 +123,22 @@ def test_a_service_that_is_busy_is_asked_again(shaky: Client, relay: Relay) -> N
         b"content-length: %d\r\n\r\n%s" % (len(busy), busy)
     )
     assert shaky.list_sessions() == []
+
+
+def test_a_request_that_is_still_being_carried_out_is_waited_for(relay: Relay) -> None:
+    waited: list[float] = []
+    connection = Connection(relay.url, None, timeout=5.0, retries=0, socket=None, sleep=waited.append)
+    under_way = b'{"code": "request_under_way", "detail": "Wait."}'
+    answer = b"HTTP/1.1 409 x\r\ncontent-type: application/problem+json\r\nconnection: close\r\n"
+    answer += b"content-length: %d\r\n\r\n%s" % (len(under_way), under_way)
+    relay.answers.extend([answer] * 4)
+    assert connection.ask("POST", "/api/v1/cleanup").document() == {"sessions": 0, "temporary": 0}
+    assert waited == [1.0] * 4
+    relay.answers.extend([answer] * 6)
+    with pytest.raises(ConflictError, match="Wait"):
+        connection.ask("POST", "/api/v1/cleanup")
+    connection.close()
+    assert len(waited) == 4 + 5
 
 
 def test_the_waits_between_attempts_grow(relay: Relay) -> None:

@@ -51,6 +51,14 @@ def test_every_changed_byte_is_refused() -> None:
                 unpack(DATA[:at] + bytes([DATA[at] ^ bit]) + DATA[at + 1 :])
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_changed_byte_under_the_right_checksum_is_refused_or_a_frame() -> None:
+    for at in range(5, len(DATA) - 9):
+        for byte in {0, 1, 2, 0x7F, 0xFF, DATA[at] ^ 1, DATA[at] ^ 0x80} - {DATA[at]}:
+            with contextlib.suppress(*REFUSALS):
+                unpack(sealed(DATA[:at] + bytes([byte]) + DATA[at + 1 : -9]), max_bytes=LIMIT)
+
+
 def test_anything_that_follows_is_refused() -> None:
     with pytest.raises(DamagedFileError, match="follows"):
         unpack(DATA + b"\0")

@@ -31,7 +31,8 @@ class Client(SessionChanging, Uploading):
     Args:
         url: the service's address.
         api_key: one of its API_KEYS; nothing this class says or raises holds it.
-        timeout: seconds to wait for the next part of an answer.
+        timeout: seconds to wait for the next part of an answer: longer than the service may take to read a
+            file (its IMPORT_TIMEOUT_SECONDS).
         retries: how often a request that gets no answer is sent again.
         socket: a Unix socket to connect to instead of the host and port of ``url``.
 
@@ -52,7 +53,7 @@ class Client(SessionChanging, Uploading):
         url: str,
         api_key: str | None = None,
         *,
-        timeout: float = 60.0,
+        timeout: float = 180.0,
         retries: int = 3,
         socket: str | Path | None = None,
     ) -> None:

@@ -16,7 +16,7 @@ from secrets import token_hex
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar, cast
 
-from framekeep.client.problems import RETRIED, error_of
+from framekeep.client.problems import BUSY, UNDER_WAY, error_of
 from framekeep.errors import (
     ConfigurationError,
     FramekeepError,
@@ -48,6 +48,8 @@ _JSON: Final = "application/json"
 _IN_MEMORY: Final = 16 << 20
 """Bytes of a frame that are received in memory; more go to a file that has no name."""
 _PIECE: Final = 1 << 20
+_UNANSWERED: Final = "unanswered"
+_UNDER_WAY_WAIT: Final = 1.0
 _FIRST_WAIT: Final = 0.1
 _WAITS_GROW: Final = 4
 
@@ -109,7 +111,8 @@ class Connection:
     Args:
         url: where it is; a path in it is where a proxy has put it.
         api_key: one of its API_KEYS.
-        timeout: seconds to wait for the next part of an answer.
+        timeout: seconds to wait for the next part of an answer, and for the answer to a request that was sent
+            again while the service is still at it.
         retries: how often a request that got no answer is sent again.
         socket: a Unix socket to connect to instead of the host and port of ``url``.
         sleep: waits between two attempts.
@@ -245,30 +248,34 @@ class Connection:
     def _tried(self, request: _Request, take: Callable[[httpx.Response], T], *, keep: bool = False) -> T:
         """Send a request until it is answered, at most as often as allowed; take what is in the answer."""
         headers = request.headers()
-        for wait in (*self._waits, None):
+        waits, waited = iter(self._waits), 0.0
+        while True:
             failure: FramekeepError
+            code = ""
             try:
                 response, answers = self._sent(request, headers), False
                 try:
                     if answers := response.is_success or response.status_code == request.or_status:
                         return take(response)
-                    error, code = error_of(response.status_code, response.read(), request.session_id)
+                    failure, code = error_of(response.status_code, response.read(), request.session_id)
                 finally:
                     if not (keep and answers):
                         response.close()
             except httpx.TransportError as trouble:
-                failure = self._unavailable(trouble)
+                failure, code = self._unavailable(trouble), _UNANSWERED
             except httpx.DecodingError:
                 raise ServiceError("The service answered with an encoding that is damaged.") from None
+            # From here on: what the library raised holds the request, and that holds the key.
+            if code == UNDER_WAY and waited < self._timeout:
+                wait: float | None = (
+                    _UNDER_WAY_WAIT  # the first attempt is being carried out, and will be answered
+                )
+                waited += _UNDER_WAY_WAIT
             else:
-                if code not in RETRIED:
-                    raise error
-                failure = error
-            # Raised out here: what the library raised holds the request, and that holds the key.
+                wait = next(waits, None) if code in (_UNANSWERED, *BUSY) else None
             if wait is None:
                 raise failure
             self._sleep(wait)
-        raise AssertionError("the last attempt returns or raises")
 
     def _sent(self, request: _Request, headers: Mapping[str, str]) -> httpx.Response:
         if self._http.is_closed:

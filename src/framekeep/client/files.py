@@ -96,6 +96,10 @@ class Uploading:
             file.seek(start)
             sent = 0
             while piece := file.read(_PIECE):
+                if not isinstance(piece, bytes):
+                    raise InvalidInputError(
+                        "The file was opened for text. Open it for bytes: open(path, 'rb')."
+                    )
                 yield piece
                 sent += len(piece)
                 if progress is not None:

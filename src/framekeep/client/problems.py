@@ -24,8 +24,10 @@ _AWAY: Final = (502, 503, 504)
 _MOST: Final = 2000
 """Characters of a detail that are shown."""
 
-RETRIED: Final = frozenset(("request_under_way", "storage_unavailable", "storage_busy"))
+BUSY: Final = frozenset(("storage_unavailable", "storage_busy"))
 """Codes of what a moment's patience may mend."""
+UNDER_WAY: Final = "request_under_way"
+"""The code of a request that is being carried out, having been sent before."""
 
 
 def _below(kind: type[errors.FramekeepError]) -> Iterator[type[errors.FramekeepError]]:
