@@ -1,4 +1,4 @@
-"""The corpus of odd frames by kind, those that are kept."""
+"""The corpus of odd frames by kind: those that are kept, but not the long ones, which are about chunks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from odd.corpus import CORPUS, Odd
 
 KINDS: dict[str, list[Odd]] = defaultdict(list)
 for _odd in CORPUS.values():
-    if _odd.fate == "kept" and not _odd.heavy:
+    if _odd.fate == "kept" and not _odd.heavy and not _odd.row.startswith("border/"):
         KINDS[_odd.row].append(_odd)
 
 

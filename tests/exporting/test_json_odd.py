@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from odds import KINDS, check_each
 from windows import page, window_of, written
 
+from framekeep.exporting import Window
 from framekeep.exporting.cells import json_cell
 from framekeep.exporting.columns import json_column
 from framekeep.exporting.labels import clean
@@ -43,8 +44,33 @@ def parsed(document: bytes) -> Any:
     return found
 
 
+def shown(cells: list[Any]) -> bytes:
+    return orjson.dumps(clean(cells))
+
+
+def alone(array: Any) -> list[Any] | None:
+    """Return what each cell is by itself; None where Python has no value for one."""
+    cells = array
+    if isinstance(array, pd.arrays.SparseArray):  # iterating would make floats of integers
+        cells = np.asarray(array)
+    elif isinstance(array, pd.Categorical):  # and so it would here
+        cells = [None if code < 0 else array.categories[code] for code in array.codes]
+    try:
+        return [json_cell(cell) for cell in cells]
+    except (ValueError, OverflowError):
+        return None
+
+
+def check_cells(window: Window) -> None:
+    """Check that each column is what its cells are alone."""
+    for array in window.arrays:
+        expected = alone(array)
+        assert expected is None or shown(json_column(array)) == shown(expected), array
+
+
 def check(frame: pd.DataFrame) -> None:
     window = window_of(frame)
+    check_cells(window)
     found = parsed(page(window))
     assert len(found["rows"]) == found["total_rows"] == len(frame)
     assert len(found["columns"]) == frame.shape[1]
@@ -65,39 +91,3 @@ def test_every_odd_frame_is_written_as_json(kind: str) -> None:
 @given(frames())
 def test_any_frame_is_written_as_json(frame: pd.DataFrame) -> None:
     check(frame)
-
-
-def shown(cells: list[Any]) -> bytes:
-    return orjson.dumps(clean(cells))
-
-
-def alone(array: Any) -> list[Any] | None:
-    """Return what each cell is by itself; None where Python has no value for one."""
-    cells = array
-    if isinstance(array, pd.arrays.SparseArray):  # iterating would make floats of integers
-        cells = np.asarray(array)
-    elif isinstance(array, pd.Categorical):  # and so it would here
-        cells = [None if code < 0 else array.categories[code] for code in array.codes]
-    try:
-        return [json_cell(cell) for cell in cells]
-    except (ValueError, OverflowError):
-        return None
-
-
-def check_cells(frame: pd.DataFrame) -> None:
-    for array in window_of(frame).arrays:
-        expected = alone(array)
-        assert expected is None or shown(json_column(array)) == shown(expected), array
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_column_is_what_its_cells_are_alone(kind: str) -> None:
-    check_each(kind, check_cells)
-
-
-@pytest.mark.filterwarnings("ignore")
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
-@given(frames())
-def test_any_column_is_what_its_cells_are_alone(frame: pd.DataFrame) -> None:
-    check_cells(frame)
