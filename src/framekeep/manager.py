@@ -219,9 +219,9 @@ class DataManager:
         ttl = self.settings.redis_session_ttl_seconds if ttl_seconds is None else ttl_seconds
         self.backend.touch_session(session_id, ttl)
 
-    def list_sessions(self, prefix: str = "") -> list[str]:
+    def list_sessions(self, *, prefix: str = "") -> list[str]:
         """Return the ids of all live sessions that start with ``prefix``, sorted."""
-        return self.backend.list_sessions(prefix)
+        return self.backend.list_sessions(prefix=prefix)
 
     def revision(self, session_id: str) -> Revision:
         """Return the name of the data's state, for ``expected_revision``.
@@ -514,9 +514,9 @@ class DataManager:
         """Free what expired temporary storages held; return how many."""
         return self.backend.cleanup_expired_temp_storage()
 
-    def get_active_sessions_count(self, prefix: str = "") -> int:
+    def get_active_sessions_count(self, *, prefix: str = "") -> int:
         """Return the number of live sessions whose id starts with ``prefix``."""
-        return self.backend.get_active_sessions_count(prefix)
+        return self.backend.get_active_sessions_count(prefix=prefix)
 
     def check(self, session_id: str) -> list[Damage]:
         """Verify every stored part of a session; return what is damaged."""

@@ -119,7 +119,7 @@ def test_the_user_may_say_which_text_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "compression"),
     [
-        (gzip.compress(TEXT), "gzip"),
+        (gzip.compress(TEXT, mtime=0), "gzip"),
         (bz2.compress(TEXT), "bzip2"),
         (lzma.compress(TEXT), "xz"),
         (pa.compress(TEXT, "zstd", asbytes=True), "zstd"),
@@ -132,8 +132,8 @@ def test_text_in_a_wrapping_is_told_with_it(tmp_path: Path, content: bytes, comp
 
 
 def test_a_name_says_more_than_the_wrapping(tmp_path: Path) -> None:
-    assert found(tmp_path, gzip.compress(TEXT), "a.tsv.gz") == Found("tsv", "gzip")
-    assert found(tmp_path, gzip.compress(TEXT), "a.gz") == Found("text", "gzip")
+    assert found(tmp_path, gzip.compress(TEXT, mtime=0), "a.tsv.gz") == Found("tsv", "gzip")
+    assert found(tmp_path, gzip.compress(TEXT, mtime=0), "a.gz") == Found("text", "gzip")
 
 
 def test_a_file_that_was_unpacked_on_its_way_is_read_with_a_note(tmp_path: Path) -> None:
@@ -150,10 +150,10 @@ def test_what_is_called_zip_and_is_none_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "match"),
     [
-        (gzip.compress(workbook()), r"packed again in gzip.*Unpack it"),
+        (gzip.compress(workbook(), mtime=0), r"packed again in gzip.*Unpack it"),
         (zipped({"a.xlsx": workbook()}), r"packed again in zip.*Unpack it"),
-        (gzip.compress(b"PAR1" + bytes(50) + b"PAR1"), r"a Parquet file in gzip.*Unpack it"),
-        (gzip.compress(pickle.dumps([1])), r"a Python pickle in gzip.*can run any code"),
+        (gzip.compress(b"PAR1" + bytes(50) + b"PAR1", mtime=0), r"a Parquet file in gzip.*Unpack it"),
+        (gzip.compress(pickle.dumps([1]), mtime=0), r"a Python pickle in gzip.*can run any code"),
         (zipped({"a.csv": TEXT, "b.csv": TEXT}), r"2 files in it: 'a.csv', 'b.csv'"),
     ],
 )
@@ -166,12 +166,12 @@ def test_archives_are_refused(tmp_path: Path) -> None:
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w") as archive:
         archive.addfile(tarfile.TarInfo("a.csv"))
-    for content in (file.getvalue(), gzip.compress(file.getvalue())):
+    for content in (file.getvalue(), gzip.compress(file.getvalue(), mtime=0)):
         with pytest.raises(UnknownFormatError, match="tar archive"):
             found(tmp_path, content)
 
 
-@pytest.mark.parametrize("content", [b"", gzip.compress(b""), zipped({}), zipped({"a.csv": b""})])
+@pytest.mark.parametrize("content", [b"", gzip.compress(b"", mtime=0), zipped({}), zipped({"a.csv": b""})])
 def test_nothing_is_told_as_that(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(EmptyFileError):
         found(tmp_path, content, "a.csv")

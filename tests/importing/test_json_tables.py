@@ -98,7 +98,7 @@ SHAPES = {
     "the table form of pandas": '{"schema": {"fields": []}, "data": [{"a": 1, "b": "x"}, {"a": 2}]}',
     "a byte-order mark": b"\xef\xbb\xbf" + b'[{"a": 1, "b": "x"}, {"a": 2}]',
     "UTF-16": '[{"a": 1, "b": "x"}, {"a": 2}]'.encode("utf-16"),
-    "gzip": gzip.compress(b'[{"a": 1, "b": "x"}, {"a": 2}]'),
+    "gzip": gzip.compress(b'[{"a": 1, "b": "x"}, {"a": 2}]', mtime=0),
 }
 
 

@@ -49,7 +49,7 @@ def tarred() -> bytes:
 
 
 WRAPPED = {
-    "gzip": gzip.compress(CONTENT),
+    "gzip": gzip.compress(CONTENT, mtime=0),
     "bzip2": bz2.compress(CONTENT),
     "xz": lzma.compress(CONTENT),
     "zstd": pa.compress(CONTENT, "zstd", asbytes=True),

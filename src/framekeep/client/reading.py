@@ -46,7 +46,7 @@ class SessionReading:
             return False
         return True
 
-    def list_sessions(self, prefix: str = "") -> list[str]:
+    def list_sessions(self, *, prefix: str = "") -> list[str]:
         """Return the ids of all live sessions of this key that start with ``prefix``, sorted."""
         found: list[str] = []
         cursor: str | None = None
@@ -59,10 +59,10 @@ class SessionReading:
             if cursor is None:
                 return sorted(each for each in found if each.startswith(prefix))
 
-    def get_active_sessions_count(self, prefix: str = "") -> int:
+    def get_active_sessions_count(self, *, prefix: str = "") -> int:
         """Return the number of live sessions of this key whose id starts with ``prefix``."""
         if prefix:
-            return len(self.list_sessions(prefix))
+            return len(self.list_sessions(prefix=prefix))
         reply = self._connection.ask("GET", "/api/v1/sessions", {"limit": 0})
         with understood():
             return int(reply.document()["total"])

@@ -32,6 +32,7 @@ from framekeep.importing.model import WORKBOOK_FORMATS, ImportOptions, Limits
 from framekeep.importing.spool import Spool
 
 _CHANNEL, _SPOOL, _FIRST_FREE = 3, 4, 5
+_BEHIND = 5  # so that whoever asks for a page need not wait for a file to be read
 _OPEN_FILES = 256
 _THREADS = 4  # of Arrow; each has a stack that counts as memory
 _TEXT_CHARACTERS = 2_000
@@ -91,6 +92,7 @@ def _keep_only(channel: int, spool: int) -> None:
 
 
 def _cap(limits: Limits) -> None:
+    os.nice(_BEHIND)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")
     with open("/proc/self/statm") as file:

@@ -57,11 +57,11 @@ class SessionReader:
         """Say whether a session is there; does not move its expiry."""
         return self.engine.load(space("session", checked_id(session_id))) is not None
 
-    def list_sessions(self, prefix: str = "") -> list[str]:
+    def list_sessions(self, *, prefix: str = "") -> list[str]:
         """Return the ids of all live sessions that start with ``prefix``, sorted."""
         return sorted(info.space.removeprefix("session:") for info in self.engine.spaces(f"session:{prefix}"))
 
-    def get_active_sessions_count(self, prefix: str = "") -> int:
+    def get_active_sessions_count(self, *, prefix: str = "") -> int:
         """Return the number of live sessions whose id starts with ``prefix``."""
         return self.engine.count(f"session:{prefix}")
 

@@ -222,9 +222,9 @@ def listing(
     """The caller's live sessions, by id. Listing does not keep them alive."""
     manager = service.manager
     if limit == 0:
-        total = manager.get_active_sessions_count(owner.prefix)
+        total = manager.get_active_sessions_count(prefix=owner.prefix)
         return SessionList(sessions=[], total=total, next_cursor=None)
-    ids = manager.list_sessions(owner.prefix)
+    ids = manager.list_sessions(prefix=owner.prefix)
     after = [id for id in ids if owner.shown(id) > cursor] if cursor else ids
     page = []
     for id in after[:limit]:

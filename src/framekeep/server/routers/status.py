@@ -24,7 +24,7 @@ async def root(service: Running, request: Request) -> Root:
         owner = service.keys.owner(request.headers.get("authorization"))
     except AuthenticationError:
         return Root(name="framekeep", version=VERSION, docs="/docs", active_sessions=0)
-    active = await service.threads.quick(service.manager.get_active_sessions_count, owner.prefix)
+    active = await service.threads.quick(service.manager.get_active_sessions_count, prefix=owner.prefix)
     return Root(name="framekeep", version=VERSION, docs="/docs", active_sessions=active)
 
 
