@@ -1,7 +1,7 @@
 """How far an upload is: small files beside the store, so that any worker can answer.
 
-Written at most a few times a second, each file whole or not at all; old ones are swept away. An upload goes on
-when there is no room for telling of it.
+Written at most a few times a second, each file whole or not at all; old ones are swept away. An upload goes
+on when there is no room for telling of it.
 """
 
 from __future__ import annotations
