@@ -153,7 +153,7 @@ class Settings(BaseSettings):
         description="Codec of new chunks; `auto` takes the cheapest that pays, per chunk. Any can be read.",
     )
     cache_mb: Annotated[int, Field(ge=0)] = Field(
-        512, description="MiB of decoded columns kept in this process; 0 keeps none."
+        512, description="MiB of decoded columns, pages and profiles kept in this process; 0 keeps none."
     )
 
     max_dataframe_size_mb: Positive = Field(

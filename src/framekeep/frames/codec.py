@@ -325,6 +325,11 @@ class FrameCodec:
             samples=samples,
         )
 
+    @property
+    def cache(self) -> Cache:
+        """What is kept decoded. Others may keep there what they make of frames, by the names of its parts."""
+        return self._cache
+
     def clear(self) -> None:
         """Forget every cached column and manifest."""
         self._cache.clear()

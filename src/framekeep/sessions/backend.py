@@ -459,4 +459,3 @@ class SessionBackend(SessionReader):
         """Release the engine and the caches; every later call raises StorageUnavailableError."""
         self.engine.close()
         self.codec.clear()
-        self._views.clear()

@@ -1,13 +1,13 @@
 """What others are shown of a session's frames: pages as JSON, files, profiles.
 
-Owns what this process keeps of them: by the names of what they were made from, so it is never out of date.
+What is made is kept in the codec's cache, by the names of what it was made from: so it is never out of date.
 How a table is written is in ``exporting``, what a profile says in ``profiling``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import orjson
 
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-KEPT_BYTES: Final = 32 << 20
-"""What is kept of pages, headings and profiles: some hundred pages."""
-
 
 class _Columns(NamedTuple):
     """Columns that were asked for: where they are, and what is said of them."""
@@ -46,11 +43,8 @@ class Views:
     """
 
     def __init__(self, heads: Heads, codec: FrameCodec) -> None:
-        from framekeep.frames.cache import Cache
-
         self._heads = heads
         self._codec = codec
-        self._kept = Cache(min(KEPT_BYTES, codec.cache_info()["limit"]))
 
     def page_json(
         self,
@@ -85,7 +79,7 @@ class Views:
         if loaded is None:
             return None
         line = loaded.session.timeline
-        page: bytes | None = self._kept.get(("page", line.current.frame, offset, limit, None, "rows"))
+        page: bytes | None = self._codec.cache.get(("page", line.current.frame, offset, limit, None, "rows"))
         return None if page is None else (loaded.session.lineage, page)
 
     def export(
@@ -160,10 +154,6 @@ class Views:
         found: dict[str, Any] = orjson.loads(self._remembered(key, made, len))
         return found
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self._kept.clear()
-
     def _window(
         self,
         source: Source,
@@ -196,12 +186,12 @@ class Views:
     def _remembered(self, key: Hashable, make: Callable[[], T], cost: Callable[[T], int]) -> T:
         """Return what was made under ``key``, or make it; ``cost``: its bytes."""
         try:
-            found: T | None = self._kept.get(key)
+            found: T | None = self._codec.cache.get(key)
         except TypeError:  # a name that cannot be hashed is no column's
             return make()
         if found is None:
             found = make()
-            self._kept.put(key, found, cost(found))
+            self._codec.cache.put(key, found, cost(found))
         return found
 
 
