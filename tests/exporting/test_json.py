@@ -20,6 +20,7 @@ from windows import page, window_of, written
 from framekeep.errors import InvalidInputError
 from framekeep.exporting import documents, window
 from framekeep.exporting.cells import MAX_DEPTH, json_cell
+from framekeep.exporting.columns import json_column
 
 PARIS = ZoneInfo("Europe/Paris")
 
@@ -235,3 +236,14 @@ def test_a_large_cell_is_given_whole() -> None:
     assert json_cell(cell) == cell
     array = np.arange(300_000).reshape(-1, 3)
     assert json_cell(array) == array.tolist()
+
+
+MANY = [f"word {i}" for i in range(1000)]
+
+
+@pytest.mark.parametrize("used", [["word 999", None, "word 3", "word 999"], [None], [], ["word 0"]], ids=str)
+def test_of_many_categories_only_those_that_are_there_are_looked_at(used: list[str | None]) -> None:
+    cells = pd.Categorical(used, categories=MANY)
+    codes = pa.array([None if cell is None else MANY.index(cell) for cell in used], pa.int16())
+    words = pd.arrays.ArrowExtensionArray(pa.chunked_array([pa.DictionaryArray.from_arrays(codes, MANY)]))
+    assert json_column(cells) == json_column(words) == used

@@ -199,3 +199,12 @@ def test_a_profile_goes_by_what_is_asked_for(manager: DataManager) -> None:
         manager.profile(session, bins=0)
     with pytest.raises(UnknownColumnError):
         manager.profile(session, ["gone"])
+
+
+def test_a_page_of_many_rows_does_not_empty_the_cache(tmp_path: Path) -> None:
+    with DataManager(Settings(_env_file=None, storage_dir=tmp_path, cache_mb=8)) as manager:
+        session = manager.create_session(frame(20_000))
+        manager.get_page_json(session, 0, 10)
+        held = manager.backend.codec.cache_info()["bytes"]
+        manager.get_page_json(session, 0, 20_000)
+        assert manager.backend.codec.cache_info()["bytes"] == held

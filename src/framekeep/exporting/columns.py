@@ -107,8 +107,15 @@ def _masked(array: Any) -> list[Json]:
 
 
 def _categorical(array: Any) -> list[Json]:
-    known = [*json_column(plain_array(array.categories)), None]  # code -1 is the last
-    return [known[code] for code in array.codes.tolist()]
+    words: Any = plain_array(array.categories)
+    codes = array.codes
+    if len(words) > len(codes):  # a page of a column with very many categories
+        used, codes = np.unique(codes, return_inverse=True)
+        missing = len(used) and used[0] < 0
+        known = [*([None] if missing else []), *json_column(words.take(used[1:] if missing else used))]
+    else:
+        known = [*json_column(words), None]  # code -1 is the last
+    return [known[code] for code in codes.tolist()]
 
 
 def _sparse(array: Any) -> list[Json]:
@@ -175,9 +182,12 @@ def _arrow_cell(cell: pa.Scalar) -> Json:
 
 
 def _dictionary(chunk: pa.DictionaryArray) -> list[Json]:
-    known = [*arrow_column(pa.chunked_array([chunk.dictionary])), None]
-    places = pc.fill_null(chunk.indices.cast(pa.int64()), -1).to_pylist()
-    return [known[place] for place in places]
+    words, places = chunk.dictionary, chunk.indices
+    if len(words) > len(places):  # as above
+        used = pc.unique(places.drop_null())
+        words, places = words.take(used), pc.index_in(places, used)
+    known = [*arrow_column(pa.chunked_array([words])), None]
+    return [known[place] for place in pc.fill_null(places.cast(pa.int64()), -1).to_pylist()]
 
 
 def _numpy_of(

@@ -7,7 +7,7 @@ How a table is written is in ``exporting``, what a profile says in ``profiling``
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import orjson
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from framekeep.profiling import Profiler
 
 T = TypeVar("T")
+
+_SHARES: Final = 64
+"""What takes more than this part of the cache is not kept: a page of a million rows would empty it."""
 
 
 class _Columns(NamedTuple):
@@ -191,7 +194,9 @@ class Views:
             return make()
         if found is None:
             found = make()
-            self._codec.cache.put(key, found, cost(found))
+            size = cost(found)
+            if size * _SHARES <= self._codec.cache.limit:
+                self._codec.cache.put(key, found, size)
         return found
 
 
