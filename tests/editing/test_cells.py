@@ -283,3 +283,43 @@ def test_texts_do_not_grow_without_bound() -> None:
     frame = pd.DataFrame({"t": ["a" * 10_000]})
     with pytest.raises(InvalidEditError, match="grow"):
         replace(frame, {"a": "a" * 10_000}, match="part")
+
+
+LONG = "y" * 100_000
+ALIKE = pd.DataFrame({"t": ["x"] * 150_000, "m": pd.array([None] * 150_000, dtype="str")})
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {
+            "op": "replace_values",
+            "columns": ["t"],
+            "match": "part",
+            "replacements": [{"from": "x", "to": LONG}],
+        },
+        {"op": "replace_values", "columns": ["t"], "replacements": [{"from": "x", "to": LONG}]},
+        {"op": "fill_missing", "columns": ["m"], "method": "value", "value": LONG},
+        {"op": "derive_column", "name": "z", "expression": f"'{LONG[:9000]}' "},
+        {"op": "derive_column", "name": "z", "expression": f"if(t == 'x', '{LONG[:9000]}', t)"},
+    ],
+    ids=lambda operation: operation["op"],
+)
+def test_a_text_that_stands_in_many_rows_does_not_become_gigabytes(operation: dict[str, Any]) -> None:
+    with pytest.raises(InvalidEditError, match="grow"):
+        apply(ALIKE, [{"overwrite": True, **operation} if "name" in operation else operation])
+
+
+def test_categories_do_not_become_gigabytes_of_text() -> None:
+    codes = np.zeros(100_000, dtype="int8")
+    frame = pd.DataFrame({"c": pd.Categorical.from_codes(codes, pd.Index([LONG]))})
+    with pytest.raises(InvalidEditError, match="grow"):
+        apply(frame, [{"op": "cast", "columns": ["c"], "to": "text"}])
+
+
+def test_a_number_that_no_float_holds_is_refused() -> None:
+    with pytest.raises(InvalidEditError, match="beyond"):
+        apply(
+            pd.DataFrame({"n": [1]}),
+            [{"op": "set_cells", "cells": [{"row": 0, "column": "n", "value": 10**400}]}],
+        )

@@ -22,7 +22,8 @@ from framekeep.editing.reading import (
     number_of,
     text_of_value,
 )
-from framekeep.editing.values import column_of, widened, zone_and_unit
+from framekeep.editing.texts import repeated
+from framekeep.editing.values import check_room, column_of, widened, zone_and_unit
 from framekeep.editing.work import Work
 from framekeep.errors import InvalidEditError
 
@@ -148,6 +149,8 @@ def _by_category(array: Any, operation: Cast) -> Read:
         # One more cell to take for those that are missing: the last one.
         result = widened(result, [None])
         result = pd.api.extensions.take(result, [*range(len(result)), -1], allow_fill=True)
+    if operation.to == "text":
+        check_room(repeated([None if pd.isna(text) else text for text in result], codes))
     return result[codes], np.append(failed, False)[codes]
 
 

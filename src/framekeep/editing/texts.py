@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,15 +11,12 @@ import pandas as pd
 
 from framekeep.editing.kinds import Kind, kind_of
 from framekeep.editing.models import ChangeCase, ReplaceValues, TrimText
-from framekeep.editing.values import column_of
+from framekeep.editing.values import MAX_COLUMN, check_room, column_of
 from framekeep.editing.work import Work
 from framekeep.errors import InvalidEditError
 
 MAX_CELL = 1 << 24
 """Characters that an edit may make one text of."""
-
-MAX_COLUMN = 1 << 30
-"""Characters that an edit may make the texts of one column of."""
 
 _SPACE = re.compile(r"\s+")
 
@@ -124,7 +121,15 @@ def _of_texts(array: Any, change: Rewrite, name: str) -> Any:
     after = list(map(change, before))
     if after == before:
         return None
+    if sum(map(len, filter(None, after))) > sum(map(len, before)):
+        check_room(repeated(after, codes))
     return column_of(after, array.dtype).take(codes, allow_fill=True)
+
+
+def repeated(texts: Sequence[str | None], codes: Any) -> int:
+    """Return how many characters texts have, each as often as its position stands in ``codes``."""
+    lengths = np.fromiter((len(text or "") for text in texts), dtype=np.int64, count=len(texts))
+    return int(lengths @ np.bincount(codes[codes >= 0], minlength=len(texts)))
 
 
 def _of_categories(array: Any, change: Rewrite) -> Any:

@@ -25,6 +25,9 @@ ISO_INSTANT = re.compile(
 )
 """The forms of ISO 8601 that are read: a date, and with it a time of day, and with that an offset."""
 
+MAX_COLUMN = 1 << 30
+"""Characters that an edit may make the texts of one column of."""
+
 _WHOLE = re.compile(r"-?\d{1,20}", re.ASCII)
 _DURATION = re.compile(
     r"-?P(?=\d|T\d)(?:\d{1,9}D)?(?:T(?=\d)(?:\d{1,9}H)?(?:\d{1,9}M)?(?:\d{1,9}(?:\.\d{1,9})?S)?)?"
@@ -61,9 +64,23 @@ def put(array: Any, rows: npt.NDArray[Any], values: Sequence[Value], name: Hasha
         array = widened(array, cells)
     except Misfit as error:
         raise InvalidEditError(f"Column {shown(name)} {error}") from None
+    if len(cells) == 1 and kind_of(array.dtype) is Kind.TEXT and cells[0] is not None:
+        check_room(len(cells[0]) * (int(rows.sum()) if rows.dtype == bool else len(rows)))
     out = array.copy()
     out[rows] = column_of(cells, array.dtype) if len(cells) > 1 else _cell(cells[0], array.dtype)
     return out
+
+
+def check_room(characters: int) -> None:
+    """Refuse a column whose texts would have more characters than MAX_COLUMN.
+
+    Arrow keeps each text as often as it stands there: a short list of texts may be a column of terabytes.
+
+    Raises:
+        InvalidEditError: they would.
+    """
+    if characters > MAX_COLUMN:
+        raise InvalidEditError(f"The texts of a column would grow beyond {MAX_COLUMN:,} characters.")
 
 
 def converted(value: Value, dtype: Any) -> Any:
@@ -108,6 +125,7 @@ def missing_value(dtype: Any) -> Any:
 def column_of(cells: Sequence[Any] | npt.NDArray[Any], dtype: Any) -> Any:
     """Return cells (as ``converted`` gives them) as an array."""
     if isinstance(dtype, pd.StringDtype):
+        check_room(sum(map(len, filter(None, cells))))
         return pd.array(np.array(cells, dtype=object), dtype=dtype)  # takes None for missing
     if isinstance(dtype, np.dtype) and dtype.kind not in "Mm":
         out = np.empty(len(cells), dtype=dtype)
@@ -169,7 +187,7 @@ def _integer(value: float | str, dtype: Any) -> int | None:
         if not _WHOLE.fullmatch(value):
             return None
         number = int(value)
-    elif math.isfinite(value) and value == int(value):
+    elif isinstance(value, int) or (math.isfinite(value) and value == int(value)):
         number = int(value)
     else:
         return None
