@@ -247,3 +247,13 @@ def test_of_many_categories_only_those_that_are_there_are_looked_at(used: list[s
     codes = pa.array([None if cell is None else MANY.index(cell) for cell in used], pa.int16())
     words = pd.arrays.ArrowExtensionArray(pa.chunked_array([pa.DictionaryArray.from_arrays(codes, MANY)]))
     assert json_column(cells) == json_column(words) == used
+
+
+def test_a_long_category_is_not_written_for_many_rows_at_once() -> None:
+    codes = np.zeros(100_000, dtype="int8")
+    frame = pd.DataFrame({"c": pd.Categorical.from_codes(codes, pd.Index(["y" * 100_000]))})
+    found = window_of(frame)
+    start, stop = next(found.batches())
+    assert (stop - start) * 100_000 <= 64 << 20
+    with pytest.raises(InvalidInputError, match="page would have more"):
+        documents.page_json(found, 100_000)

@@ -14,6 +14,9 @@ from framekeep.exporting.window import Window
 
 ORIENTS: Final = ("rows", "records")
 
+LARGEST_PAGE: Final = 256 << 20
+"""Bytes of a page, which is made as a whole; a category's text may stand in each of its rows."""
+
 
 def page_json(window: Window, limit: int, *, orient: str = "rows") -> bytes:
     """Return ``{"columns", "index_names", "index", "rows", "offset", "limit", "total_rows"}``.
@@ -23,9 +26,19 @@ def page_json(window: Window, limit: int, *, orient: str = "rows") -> bytes:
     each row, or with ``orient="records"`` an object by name.
 
     Raises:
-        InvalidInputError: unknown orient, or records whose names are not unique.
+        InvalidInputError: unknown orient; records whose names are not unique; more than LARGEST_PAGE.
     """
-    return b"".join(document(window, limit, orient))
+    pieces: list[bytes] = []
+    size = 0
+    for piece in document(window, limit, orient):
+        size += len(piece)
+        if size > LARGEST_PAGE:
+            raise InvalidInputError(
+                f"The page would have more than {LARGEST_PAGE >> 20} MiB. Ask for fewer rows or columns, or "
+                "for all of them as a file."
+            )
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 def document(window: Window, limit: int, orient: str) -> Iterator[bytes]:

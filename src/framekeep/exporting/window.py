@@ -16,6 +16,7 @@ from framekeep.exporting.labels import clean, label_text
 BATCH_BYTES: Final = 2 << 20
 """Bytes of the rows that are written at once; as text and Python objects they are some times that."""
 _MOST_ROWS: Final = 65_536
+_WORST: Final = 32  # times BATCH_BYTES that a batch may have if every row is of the longest category
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Window:
     def batches(self) -> Iterator[tuple[int, int]]:
         """Yield the rows that are written at once, as ``[start, stop)``."""
         row_bytes = self.heading.row_bytes + 8 * len(self.arrays) + 8
+        row_bytes += sum(_longest(array.categories) for array in self.arrays if _worded(array)) / _WORST
         step = max(1, min(_MOST_ROWS, int(BATCH_BYTES / row_bytes)))
         for start in range(0, self.rows, step):
             yield start, min(start + step, self.rows)
@@ -104,6 +106,15 @@ class Window:
         if unicode:
             _check_unicode(names)
         return names, arrays
+
+
+def _worded(array: Any) -> bool:
+    return isinstance(array, pd.Categorical) and array.categories.dtype.kind in "OU"
+
+
+def _longest(categories: pd.Index) -> int:
+    """Return the length of the longest: a row has a byte for it, and as text all of it."""
+    return max((len(each) for each in categories if isinstance(each, str | bytes)), default=0)
 
 
 def _check_unicode(names: Sequence[str]) -> None:

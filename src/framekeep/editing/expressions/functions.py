@@ -7,7 +7,7 @@ but for ``coalesce``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -233,10 +233,20 @@ def _each_text(kind: Kind, compute: Callable[..., Any], name: str) -> Callable[[
         for vector in texts[1:]:
             missing = missing | vector.missing
         columns = np.broadcast_arrays(*(vector.values for vector in texts))
-        found = list(map(compute, *(column.tolist() for column in columns)))
+        each = map(compute, *(column.tolist() for column in columns))
+        found = _bounded(each) if kind is Kind.TEXT else list(each)
         return Vector(kind, objects(found) if dtype is object else np.array(found, dtype=dtype), missing)
 
     return function
+
+
+def _bounded(texts: Iterable[str]) -> list[str]:
+    """Return texts if there is room for them: rows of a category shared one, now each has its own."""
+    room, found = Room(), []
+    for text in texts:
+        room.take(len(text))
+        found.append(text)
+    return found
 
 
 def _replace(arguments: Sequence[Vector]) -> Vector:
