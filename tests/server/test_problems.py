@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import socket
 from http import HTTPStatus
@@ -297,3 +298,10 @@ def test_bytes_that_are_no_http_get_no_trace(served: Served) -> None:
 def test_a_problem_needs_no_request(people: pd.DataFrame) -> None:
     made = answer("id", errors.StorageBusyError("The store is busy."))
     assert (made.status_code, made.headers["retry-after"]) == (503, "1")
+
+
+def test_too_little_memory_is_told_as_a_413() -> None:
+    said = answer("r", MemoryError("Unable to allocate 200. GiB"))
+    assert said.status_code == 413
+    assert json.loads(said.body)["code"] == "too_much_memory"
+    assert b"200" not in said.body

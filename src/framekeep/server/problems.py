@@ -168,6 +168,13 @@ def answer(request_id: str, error: Exception) -> Response:
             return _http(request_id, error)
         case errors.FramekeepError():
             return _framekeep(request_id, error)
+        case MemoryError():
+            return problem(
+                request_id,
+                413,
+                "too_much_memory",
+                "This takes more memory than there is; nothing was stored. Ask for less at once.",
+            )
     return problem(
         request_id,
         500,
