@@ -504,7 +504,7 @@ def lmdb_error(name: str, code: int) -> lmdb.Error:
 def test_errors_are_translated_by_class_and_by_number() -> None:
     assert type(translated(lmdb_error("DiskError", 28), "p")) is StorageFullError
     assert type(translated(lmdb_error("Error", 13), "p")) is StorageReadOnlyError
-    assert type(translated(lmdb_error("Error", 5), "/tmp/p")) is errors.StorageUnavailableError
+    assert type(translated(lmdb_error("Error", 5), "/data/p")) is errors.StorageUnavailableError
     assert type(translated(OSError(30, "x"), "p")) is StorageReadOnlyError
     assert type(translated(lmdb_error("Error", 99_999), "p")) is errors.StorageError
     assert "/some/where" in str(translated(lmdb_error("Error", 0), "/some/where"))

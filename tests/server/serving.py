@@ -28,7 +28,7 @@ PATIENCE = 60.0
 SESSIONS = "/api/v1/sessions"
 PROGRAMS = Path(__file__).parent / "programs"
 
-KEYS = [f"a-key-of-a-test-{number:04d}" for number in range(100)]
+KEYS = [f"a-key-of-a-test-{number:04d}" for number in range(600)]  # a test may take two
 """What the service with keys takes; the first is used unless a test takes one that nobody else has."""
 
 _LISTENS = re.compile(r'"url": ?"(http://[^"]+)"')
