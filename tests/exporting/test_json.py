@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from windows import page, window_of, written
+from windows import page, table_of, window_of, written
 
 from framekeep.errors import InvalidInputError
 from framekeep.exporting import documents, window
@@ -257,3 +257,14 @@ def test_a_long_category_is_not_written_for_many_rows_at_once() -> None:
     assert (stop - start) * 100_000 <= 64 << 20
     with pytest.raises(InvalidInputError, match="page would have more"):
         documents.page_json(found, 100_000)
+
+
+@pytest.mark.parametrize("names", [[1, 0], [pd.NA, None], [math.nan, 0]], ids=repr)
+def test_levels_are_found_by_their_place_whatever_they_are_called(names: list[object]) -> None:
+    levels = pd.MultiIndex.from_tuples([("x", 1), ("y", 2)], names=names)
+    given = window_of(pd.DataFrame({"a": [5, 6]}, index=levels))
+    assert json.loads(page(given))["index"] == [["x", 1], ["y", 2]]
+    assert [row.split(",")[1:] for row in written(given, "csv").decode().splitlines()[1:]] == [
+        ['"x"', "1"], ['"y"', "2"],
+    ]  # fmt: skip
+    assert [list(row.values())[1:] for row in table_of(given).to_pylist()] == [["x", 1], ["y", 2]]

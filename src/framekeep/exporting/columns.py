@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from framekeep.exporting.cells import SAFE, Json, base64, integer, interval, json_cell
 from framekeep.exporting.times import NAT, durations, instants, near, zoned_instants
-from framekeep.exporting.window import plain_array
+from framekeep.exporting.window import levels_of, plain_array
 
 
 def json_column(array: Any) -> list[Json]:
@@ -32,7 +32,7 @@ def json_column(array: Any) -> list[Json]:
 def json_index(index: pd.Index) -> list[Json]:
     """Return the labels of an index as JSON has them; those of several levels are lists."""
     if isinstance(index, pd.MultiIndex):
-        levels = [json_column(plain_array(index.get_level_values(i))) for i in range(index.nlevels)]
+        levels = [json_column(plain_array(level)) for level in levels_of(index)]
         return [list(row) for row in zip(*levels, strict=True)]
     return json_column(plain_array(index))
 

@@ -98,9 +98,9 @@ class Window:
         """
         names, arrays = list(self.heading.names), list(self.arrays)
         if not self.numbered:
-            for i in range(self.index.nlevels):
-                level = self.index.get_level_values(i)
-                name = None if level.name is None else label_text(level.name)
+            for i, level in enumerate(levels_of(self.index)):
+                label = self.index.names[i]
+                name = None if label is None else label_text(label)
                 names.append(f"__index_level_{i}__" if name is None or name in names else name)
                 arrays.append(plain_array(level))
         if unicode:
@@ -126,6 +126,14 @@ def _check_unicode(names: Sequence[str]) -> None:
                 where=f"column {i + 1}",
                 type_name="str",
             )
+
+
+def levels_of(index: pd.Index) -> list[pd.Index]:
+    """Return the labels of each level of an index."""
+    if not isinstance(index, pd.MultiIndex):
+        return [index]
+    bare = index.set_names([None] * index.nlevels)  # a level named 1 would be found as the second
+    return [bare.get_level_values(i) for i in range(index.nlevels)]
 
 
 def plain_array(index: pd.Index) -> Any:

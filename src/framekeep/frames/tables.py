@@ -41,10 +41,12 @@ def table_from(labels: Iterable[Hashable], arrays: Iterable[Any], index: pd.Inde
         names.append(_name(label, place(label)))
         columns.append(_column(array, place(label)))
     if not (type(index) is pd.RangeIndex and index.name is None and index.start == 0 and index.step == 1):
-        for i in range(index.nlevels):
-            level = index.get_level_values(i)
+        # Without names: a level named 1 would be found as the second.
+        bare = index.set_names([None] * index.nlevels)
+        for i, label in enumerate(index.names):
+            level = bare.get_level_values(i)
             where = f"index level {i}"
-            name = None if level.name is None else _name(level.name, where)
+            name = None if label is None else _name(label, where)
             names.append(f"__index_level_{i}__" if name is None or name in names else name)
             columns.append(_column(level.array, where))
     if not columns:
