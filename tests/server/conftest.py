@@ -76,7 +76,8 @@ def http(served: Served) -> httpx2.Client:
 
 
 @pytest.fixture(scope="session")
-def unused_keys() -> Iterator[str]:
+def unused_keys(guarded: Served) -> Iterator[str]:
+    """Keys of the guarded service that nobody has used."""
     return iter(KEYS[1:])
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import pandas as pd
 import pytest
-from serving import SESSIONS, Endpoint, Served, new_session, serve
+from serving import SESSIONS, Endpoint, Served, new_session, serve, until
 
 from framekeep import errors
 from framekeep.server.problems import answer, status_of
@@ -234,7 +234,7 @@ def test_the_log_has_the_request_under_its_id_and_nothing_of_its_values(
     served: Served, own: Endpoint
 ) -> None:
     id = own.get("/data", params={"columns": SECRET}).headers["x-request-id"]
-    (line,) = [each for each in served.log() if each.get("request_id") == id]
+    (line,) = until(lambda: [each for each in served.log() if each.get("request_id") == id], "it is logged")
     assert (line["method"], line["path"], line["status"]) == ("GET", f"{SESSIONS}/{{session_id}}/data", 422)
     assert line["ms"] >= 0
     assert SECRET not in str(line)
@@ -254,7 +254,8 @@ def test_what_nobody_expected_is_a_500_that_says_its_request_id_only(odd: Served
 
 def test_what_nobody_expected_is_in_the_log_with_its_trace(odd: Served) -> None:
     id = odd.client().get("/broken").headers["x-request-id"]
-    (line,) = [each for each in odd.log() if each.get("request_id") == id and each["event"] == "unexpected"]
+    lines = until(lambda: [each for each in odd.log() if each.get("request_id") == id], "it is logged")
+    (line,) = [each for each in lines if each["event"] == "unexpected"]
     assert "in broken" in line["exception"]
 
 
