@@ -39,6 +39,12 @@ class Raw:
         """Read an answer's first line."""
         return int(self._lines.readline().split()[1])
 
+    def line(self) -> bytes:
+        return self._lines.readline()
+
+    def read(self, length: int) -> bytes:
+        return self._lines.read(length)
+
     def rest(self) -> bytes:
         return self._lines.read()
 
@@ -219,6 +225,30 @@ def test_a_slow_body_that_keeps_coming_is_taken(odd: Served, people: pd.DataFram
         assert http.status() == 201
 
 
+def test_headers_that_do_not_come_are_a_408(odd: Served) -> None:
+    with raw(odd) as http:
+        http.send(b"GET /health HTTP/1.1\r\nhost: te")
+        assert http.status() == 408
+        assert b'"code":"headers_timeout"' in http.rest()
+
+
+def test_a_connection_on_which_nothing_comes_is_closed(odd: Served) -> None:
+    with raw(odd) as http:
+        assert http.rest() == b""
+
+
+def test_a_connection_that_is_in_use_is_kept(odd: Served) -> None:
+    with raw(odd) as http:
+        for _ in range(3):
+            http.send(head("/health", method="GET"))
+            assert http.status() == 200
+            length = 0
+            while (line := http.line()) != b"\r\n":
+                name, _, value = line.partition(b":")
+                length = int(value) if name.lower() == b"content-length" else length
+            assert http.read(length) == b'{"status":"ok"}'
+
+
 # --- cut short ------------------------------------------------------------------------------------
 
 
@@ -384,6 +414,20 @@ def test_headers_made_to_hurt_do_no_harm(served: Served, own: Endpoint, headers:
 def test_headers_that_are_too_long_are_a_431(own: Endpoint, name: str) -> None:
     refused = own.get("/data", headers={name: "x" * 40_000})
     assert (refused.status_code, refused.json()["code"]) == (431, "headers_too_large")
+
+
+@pytest.mark.parametrize("part", [b"x" * 65536, b"x: y\r\n" * 10_000], ids=["one", "many"])
+def test_headers_without_an_end_are_refused_while_they_come(served: Served, part: bytes) -> None:
+    with raw(served) as http:
+        http.send(b"GET /health HTTP/1.1\r\nhost: test\r\nx: ")
+        sent = 0
+        with suppress(ConnectionResetError, BrokenPipeError):
+            while sent < 1 << 28:
+                http.send(part)
+                sent += len(part)
+        assert sent < 64 * MIB  # what lies in the buffers of both ends
+    with served.client() as client:
+        assert client.get("/health").status_code == 200
 
 
 def test_an_address_that_is_too_long_is_a_414(served: Served) -> None:

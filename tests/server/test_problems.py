@@ -292,8 +292,11 @@ def test_bytes_that_are_no_http_get_no_trace(served: Served) -> None:
     with socket.create_connection(("127.0.0.1", served.port), timeout=10) as raw:
         raw.sendall(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
         answer = raw.makefile("rb").read()
-    assert answer.startswith(b"HTTP/1.1 400")
-    assert b"Traceback" not in answer
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"content-type: application/problem+json" in head
+    assert json.loads(body).keys() == MEMBERS
+    assert json.loads(body)["request_id"].encode() in head
 
 
 def test_a_problem_needs_no_request(people: pd.DataFrame) -> None:

@@ -17,6 +17,7 @@ from framekeep.errors import ConfigurationError, StorageUnavailableError
 from framekeep.manager import DataManager
 from framekeep.server.app import create_app
 from framekeep.server.log import configure, log
+from framekeep.server.protocol import Protocol
 
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
@@ -50,6 +51,8 @@ def serve(settings: Settings, *, application: str = "framekeep.server.run:applic
     config = uvicorn.Config(
         application,
         factory=True,
+        http=Protocol,
+        ws="none",
         host=settings.serve_host,
         port=settings.serve_port,
         workers=settings.serve_workers,

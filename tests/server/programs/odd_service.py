@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.responses import StreamingResponse
 
 from framekeep.config import Settings
-from framekeep.server import create_app, service
+from framekeep.server import create_app, protocol, service
 from framekeep.server.envelope import Envelope
 from framekeep.server.log import configure
 from framekeep.server.run import serve
@@ -41,6 +41,7 @@ def application() -> FastAPI:
 
 
 if __name__ == "__main__":
+    protocol.HEAD_PATIENCE = PATIENCE  # type: ignore[misc]
     settings = Settings(serve_port=0)
     settings.export()
     serve(settings, application="odd_service:application")
