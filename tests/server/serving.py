@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -167,6 +168,47 @@ def refused(directory: Path, settings: Mapping[str, object], *arguments: str) ->
         check=False,
     )
     return done.returncode, done.stdout + done.stderr
+
+
+class Raw:
+    """A connection on which a test writes bytes of its own."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self._lines = connection.makefile("rb")
+
+    def send(self, *parts: bytes) -> None:
+        self.connection.sendall(b"".join(parts))
+
+    def status(self) -> int:
+        """Read an answer's first line."""
+        return int(self._lines.readline().split()[1])
+
+    def line(self) -> bytes:
+        return self._lines.readline()
+
+    def read(self, length: int) -> bytes:
+        return self._lines.read(length)
+
+    def rest(self) -> bytes:
+        return self._lines.read()
+
+    def close(self) -> None:
+        self._lines.close()  # until then, the connection stays open whatever else is closed
+
+
+@contextmanager
+def raw(served: Served) -> Iterator[Raw]:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=30) as connection:
+        opened = Raw(connection)
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+
+def head(path: str, *headers: str, method: str = "POST") -> bytes:
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "host: test", *headers, "", ""]).encode("latin-1")
 
 
 def body_of(frame: pd.DataFrame) -> bytes:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import httpx2
 import numpy as np
 import pandas as pd
 import pytest
-from serving import SESSIONS, Endpoint, Served, body_of, new_session, until
+from serving import SESSIONS, Endpoint, Served, body_of, head, new_session, raw, until
 
 from framekeep.frames import FRAME_TYPE, FRAMES_TYPE
 
@@ -23,47 +22,6 @@ JSON = {"content-type": "application/json"}
 def pieces(size: int, piece: bytes = b"x" * 65536) -> Iterator[bytes]:
     for _ in range(size // len(piece)):
         yield piece
-
-
-class Raw:
-    """A connection on which a test writes bytes of its own."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.connection = connection
-        self._lines = connection.makefile("rb")
-
-    def send(self, *parts: bytes) -> None:
-        self.connection.sendall(b"".join(parts))
-
-    def status(self) -> int:
-        """Read an answer's first line."""
-        return int(self._lines.readline().split()[1])
-
-    def line(self) -> bytes:
-        return self._lines.readline()
-
-    def read(self, length: int) -> bytes:
-        return self._lines.read(length)
-
-    def rest(self) -> bytes:
-        return self._lines.read()
-
-    def close(self) -> None:
-        self._lines.close()  # until then, the connection stays open whatever else is closed
-
-
-@contextmanager
-def raw(served: Served) -> Iterator[Raw]:
-    with socket.create_connection(("127.0.0.1", served.port), timeout=30) as connection:
-        opened = Raw(connection)
-        try:
-            yield opened
-        finally:
-            opened.close()
-
-
-def head(path: str, *headers: str, method: str = "POST") -> bytes:
-    return "\r\n".join([f"{method} {path} HTTP/1.1", "host: test", *headers, "", ""]).encode("latin-1")
 
 
 # --- too large ------------------------------------------------------------------------------------
@@ -225,30 +183,6 @@ def test_a_slow_body_that_keeps_coming_is_taken(odd: Served, people: pd.DataFram
         assert http.status() == 201
 
 
-def test_headers_that_do_not_come_are_a_408(odd: Served) -> None:
-    with raw(odd) as http:
-        http.send(b"GET /health HTTP/1.1\r\nhost: te")
-        assert http.status() == 408
-        assert b'"code":"headers_timeout"' in http.rest()
-
-
-def test_a_connection_on_which_nothing_comes_is_closed(odd: Served) -> None:
-    with raw(odd) as http:
-        assert http.rest() == b""
-
-
-def test_a_connection_that_is_in_use_is_kept(odd: Served) -> None:
-    with raw(odd) as http:
-        for _ in range(3):
-            http.send(head("/health", method="GET"))
-            assert http.status() == 200
-            length = 0
-            while (line := http.line()) != b"\r\n":
-                name, _, value = line.partition(b":")
-                length = int(value) if name.lower() == b"content-length" else length
-            assert http.read(length) == b'{"status":"ok"}'
-
-
 # --- cut short ------------------------------------------------------------------------------------
 
 
@@ -267,112 +201,6 @@ def test_a_client_that_goes_away_leaves_nothing(
         until(lambda: guarded.scratch(), "the body is being taken")
     until(lambda: guarded.scratch() == [], "the body is gone")
     assert alone.get(SESSIONS).json()["total"] == 0
-
-
-# --- forms ----------------------------------------------------------------------------------------
-
-
-def form(*parts: bytes, boundary: str = "b", end: bytes = b"--b--\r\n") -> dict[str, Any]:
-    return {
-        "content": b"".join(b"--b\r\n" + part + b"\r\n" for part in parts) + end,
-        "headers": {"content-type": f"multipart/form-data; boundary={boundary}"},
-    }
-
-
-def part(name: str, *, filename: str | None = None, content: bytes = b"a,b\n1,2\n") -> bytes:
-    named = "" if filename is None else f'; filename="{filename}"'
-    return f'content-disposition: form-data; name="{name}"{named}\r\n\r\n'.encode() + content
-
-
-def test_a_form_with_a_file_is_taken_whatever_else_is_in_it(http: httpx2.Client) -> None:
-    made = http.post(UPLOAD, **form(part("note", content=b"x"), part("f", filename="a.csv"), part("more")))
-    assert made.status_code == 201, made.text
-    assert made.json()["filename"] == "a.csv"
-
-
-@pytest.mark.parametrize(
-    ("given", "code"),
-    [
-        (form(part("note")), "no_file"),
-        (form(), "no_file"),
-        (form(part("a", filename="a.csv"), part("b", filename="b.csv")), "no_file"),
-        (form(part("a", filename="a.csv"), end=b""), "malformed_form"),
-        (form(part("a", filename="a.csv"), end=b"--b"), "malformed_form"),
-        (form(part("a", filename="a.csv"), boundary="other"), "malformed_form"),
-        (form(part("a", filename="a.csv"), boundary=""), "malformed_form"),
-        (form(part("a", filename="a.csv"), boundary='"'), "malformed_form"),
-        (form(b"no headers at all"), "malformed_form"),
-        (form(b"content-disposition form-data\r\n\r\nx"), "malformed_form"),
-        (form(b"x: " + b"y" * 20_000 + b"\r\n\r\nx"), "malformed_form"),
-        (form(b"".join(b"h%d: v\r\n" % n for n in range(5000)) + b"\r\nx"), "malformed_form"),
-        ({**form(), "content": b""}, "malformed_form"),
-        ({**form(), "content": b"\x00" * 1000}, "malformed_form"),
-        ({"content": b"x", "headers": {"content-type": "multipart/form-data"}}, "malformed_form"),
-        (
-            {"content": b"x", "headers": {"content-type": "multipart/form-data; boundary*=utf-8''%ff"}},
-            "malformed_form",
-        ),
-    ],
-    ids=lambda given: given if isinstance(given, str) else repr(given["content"])[2:40],
-)  # fmt: skip
-def test_a_form_that_is_none_is_refused(http: httpx2.Client, given: dict[str, Any], code: str) -> None:
-    refused = http.post(UPLOAD, **given)
-    assert (refused.status_code, refused.json()["code"]) == (400, code), refused.text
-
-
-@pytest.mark.parametrize("cut", range(1, 110, 7))
-def test_a_form_that_is_cut_anywhere_is_refused(http: httpx2.Client, cut: int) -> None:
-    whole = form(part("file", filename="a.csv"))
-    refused = http.post(UPLOAD, content=whole["content"][:-cut], headers=whole["headers"])
-    assert refused.status_code in (400, 201), refused.text
-    assert cut <= 2 or refused.json()["code"] in ("malformed_form", "no_file"), refused.text
-
-
-def test_a_boundary_that_comes_in_pieces_is_found(http: httpx2.Client) -> None:
-    whole = form(part("file", filename="a.csv", content=b"a\r\n--\r\n-b\r\n--c\r\n"))
-
-    def bytes_of() -> Iterator[bytes]:
-        for byte in whole["content"]:
-            yield bytes([byte])
-
-    made = http.post(UPLOAD, content=bytes_of(), headers=whole["headers"], params={"typing": "false"})
-    assert made.status_code == 201, made.text
-    assert made.json()["rows"] == 3
-
-
-@pytest.mark.parametrize(
-    ("sent", "kept"),
-    [
-        ("../../etc/passwd.csv", "passwd.csv"),
-        ("C:\\Users\\me\\a.csv", "a.csv"),
-        ("a\x00b\x1f.csv", "ab.csv"),
-        ("Größe 表.csv", "Größe 表.csv"),
-        ("x" * 300 + ".csv", "x" * 251 + ".csv"),
-        ("=cmd|'/c calc'!A1.csv", "c calc'!A1.csv"),
-    ],
-)
-def test_names_of_files_are_made_harmless(http: httpx2.Client, sent: str, kept: str) -> None:
-    made = http.post(
-        UPLOAD, content=b"a\n1\n2\n", headers={"content-type": "text/csv"}, params={"filename": sent}
-    )
-    if len(sent) > 255:  # a query is checked by its length
-        assert made.status_code == 422
-        whole = form(part("file", filename=sent, content=b"a\n1\n2\n"))
-        made = http.post(UPLOAD, **whole)
-    assert made.status_code == 201, made.text
-    assert made.json()["filename"] == kept
-
-
-@pytest.mark.parametrize(
-    "disposition",
-    ["", "attachment", "attachment; filename=", "attachment; filename*=UTF-8''%ff%fe", ";;;=", "filename",
-     "\xff" * 99, "attachment; filename*=x''%C3%A9", "attachment; filename*0=a; filename*1=b",
-     'attachment; filename="a\\"b.csv"'],
-)  # fmt: skip
-def test_a_disposition_of_any_kind_does_no_harm(http: httpx2.Client, disposition: str) -> None:
-    headers = {"content-type": "text/csv", "content-disposition": disposition.encode("latin-1")}
-    made = http.post(UPLOAD, content=b"a\n1\n2\n", headers=headers)  # type: ignore[arg-type]
-    assert made.status_code == 201, made.text
 
 
 # --- headers --------------------------------------------------------------------------------------
@@ -414,20 +242,6 @@ def test_headers_made_to_hurt_do_no_harm(served: Served, own: Endpoint, headers:
 def test_headers_that_are_too_long_are_a_431(own: Endpoint, name: str) -> None:
     refused = own.get("/data", headers={name: "x" * 40_000})
     assert (refused.status_code, refused.json()["code"]) == (431, "headers_too_large")
-
-
-@pytest.mark.parametrize("part", [b"x" * 65536, b"x: y\r\n" * 10_000], ids=["one", "many"])
-def test_headers_without_an_end_are_refused_while_they_come(served: Served, part: bytes) -> None:
-    with raw(served) as http:
-        http.send(b"GET /health HTTP/1.1\r\nhost: test\r\nx: ")
-        sent = 0
-        with suppress(ConnectionResetError, BrokenPipeError):
-            while sent < 1 << 28:
-                http.send(part)
-                sent += len(part)
-        assert sent < 64 * MIB  # what lies in the buffers of both ends
-    with served.client() as client:
-        assert client.get("/health").status_code == 200
 
 
 def test_an_address_that_is_too_long_is_a_414(served: Served) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import re
-import socket
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -286,17 +285,6 @@ def test_a_damaged_session_is_a_500_that_names_it_and_harms_no_other(
         assert damaged.id in problem["detail"]
         assert "where" in problem
         assert healthy.rows()[0] == ["00501", 34.0]
-
-
-def test_bytes_that_are_no_http_get_no_trace(served: Served) -> None:
-    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as raw:
-        raw.sendall(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
-        answer = raw.makefile("rb").read()
-    head, _, body = answer.partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
-    assert b"content-type: application/problem+json" in head
-    assert json.loads(body).keys() == MEMBERS
-    assert json.loads(body)["request_id"].encode() in head
 
 
 def test_a_problem_needs_no_request(people: pd.DataFrame) -> None:

@@ -1,6 +1,8 @@
 """HTTP on one connection: uvicorn's, with bounds on what comes before the application sees a request.
 
-uvicorn's fast parser takes headers of any length, and waits for them for ever.
+uvicorn's fast parser takes headers of any length, and waits for them for ever. And it takes a client at its
+word that asks for another protocol: the body of a request that offers HTTP/2 (as Java's client does, and
+``curl --http2``) would be lost. Here such an offer is passed over, as HTTP has it.
 """
 
 from __future__ import annotations
@@ -10,8 +12,10 @@ from http import HTTPStatus
 from secrets import token_hex
 from typing import Any, Final
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from framekeep.server.log import log
 from framekeep.server.problems import problem
 
 HEAD_LIMIT: Final = 256 << 10
@@ -48,11 +52,28 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._no_longer_wait()
-        super().on_headers_complete()
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self.parser.should_upgrade():
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
         begun = self._in_head
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._refuse(400, "malformed_request", "What came is no HTTP request.")
+            return
+        except httptools.HttpParserUpgrade as offer:
+            self._pass_over(data[offer.args[0] :])
+            return
         if begun and self._in_head and not self.transport.is_closing():
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_LIMIT:
@@ -60,11 +81,24 @@ class Protocol(HttpToolsProtocol):
                     431, "headers_too_large", "The headers are too long. Send fewer or shorter ones."
                 )
 
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(400, "malformed_request", "What came is no HTTP request.")
+    def _pass_over(self, rest: bytes) -> None:
+        """Take a request as if it had not offered another protocol."""
+        method = self.parser.get_method()
+        if method == b"CONNECT":  # which is nothing but that offer
+            self._refuse(400, "malformed_request", "This service is no proxy.")
+            return
+        lines = [b"%b %b HTTP/%b" % (method, self.url, self.parser.get_http_version().encode())]
+        for name, value in self.headers:
+            if name == b"connection" and b"close" in value.lower():
+                lines.append(b"connection: close")
+            elif name not in (b"connection", b"upgrade"):
+                lines.append(b"%b: %b" % (name, value))
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(b"\r\n".join([*lines, b"", rest]))
 
     def _refuse(self, status: int, code: str, detail: str) -> None:
         request_id = token_hex(8)
+        log.info("refused", request_id=request_id, status=status, code=code)
         made = problem(request_id, status, code, detail, headers={"connection": "close"})
         lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nx-request-id: {request_id}\r\n".encode()]
         lines += [b"%b: %b\r\n" % header for header in made.raw_headers]
