@@ -10,6 +10,9 @@ PYTHON ?=
 JOBS ?= 2
 ARGS ?=
 
+# Processes are started by the hundred here: none is to compile again what another has compiled.
+export PYTHONDONTWRITEBYTECODE :=
+
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO := $(VENV)/.installed-demo
@@ -29,12 +32,12 @@ help: ## Say what can be made
 demo: $(DEMO) ## Take 336,776 real flights through a whole session and show the figures
 	@$(BIN)/framekeep demo $(ARGS)
 
-# The workers must agree on the order of sets (it names parametrized tests); each run has another one.
+# Each run has other hashes of strings; which ones is printed, so that a run can be repeated.
 test: $(DEV) ## Run the tests (all but the long form)
 	@export PYTHONHASHSEED=$${PYTHONHASHSEED:-$$RANDOM}; echo "PYTHONHASHSEED=$$PYTHONHASHSEED"; \
 	$(BIN)/python -m pytest -n $(JOBS) -m "not long" $(ARGS)
 
-test-long: $(DEV) ## Run the long form of the suites (kill -9 by the hundred, big frames)
+test-long: $(DEV) ## Run the long form of the suites (kill -9 by the hundred, big frames, HTTP on every place)
 	@$(BIN)/python -m pytest -m long --timeout 1800 $(ARGS)
 
 check: $(DEV) ## Check style, types and layers: ruff, ruff format, mypy strict, import-linter

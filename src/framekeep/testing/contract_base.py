@@ -74,8 +74,9 @@ class ContractBase:
         self.engine = self.make_engine(self.clock)
 
     def stop(self) -> None:
-        """Release it."""
+        """Release it; pytest keeps the instance of a test, and what is closed may still hold files."""
         self.engine.close()
+        del self.engine
 
     # --- verbs ----------------------------------------------------------------------------------
 

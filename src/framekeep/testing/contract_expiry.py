@@ -104,11 +104,23 @@ class ExpiryContract(ContractBase):
     def test_touch_moves_the_expiry_and_nothing_else(self) -> None:
         revision = self.put(body=b"body", log=[b"entry"], ttl=100.0)
         self.advance(3.0)
-        assert self.engine.touch(A, 100.0)
+        assert self.engine.touch(A, 100.0) == revision
         head = self.engine.load(A)
         assert head is not None
         assert (head.revision, head.body, head.ttl) == (revision, b"body", self.about(100.0))
         assert self.engine.log(A) == [b"entry"]
+
+    def test_touch_of_another_state_moves_nothing(self) -> None:
+        first = self.put(ttl=100.0)
+        second = self.put(expected=first, ttl=100.0)
+        self.advance(3.0)
+        for ttl in (10.0, 10_000.0, 103.0):
+            assert self.engine.touch(A, ttl, first) == second
+            assert self.ttl() == self.about(97.0)
+        for ttl in (100.0, 10.0, 10_000.0):
+            assert self.engine.touch(A, ttl, second) == second
+            assert self.ttl() == self.about(ttl)
+        assert self.engine.touch(B, 10.0, second) is None
 
     def test_touch_can_shorten(self) -> None:
         self.put(ttl=100.0)

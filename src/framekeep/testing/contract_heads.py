@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from framekeep.engines.base import Change, Engine
+from framekeep.engines.base import Change, Engine, Head
 from framekeep.errors import BlobMissing, Conflict
 from framekeep.names import Space, digest_of, new_revision, space
 from framekeep.testing.contract_base import A, B, ContractBase, blob
@@ -46,6 +46,24 @@ class HeadContract(ContractBase):
             assert self.engine.glance(A) in (None, self.engine.load(A))
         self.delete(A, revision)
         assert self.engine.glance(A) is None
+
+    def test_guess_was_the_head_once(self) -> None:
+        assert self.engine.guess(A) is None
+        been: list[Head | None] = [None]
+        revision = None
+        for number in range(5):
+            revision = self.put(expected=revision, body=b"%d" % number)
+            assert self.engine.guess(A) in been or self.engine.guess(A) == self.engine.load(A)
+            been.append(self.engine.load(A))
+            assert self.engine.guess(A) in been
+            with pytest.raises(Conflict):
+                self.put(expected=new_revision(), body=b"never")
+            assert self.engine.guess(A) in been
+            assert self.engine.guess(B) is None
+        self.delete(A, revision)
+        assert self.engine.guess(A) in been
+        self.put(body=b"another")
+        assert self.engine.guess(A) in [*been, self.engine.load(A)]
 
     def test_wrong_expected_revision_conflicts(self) -> None:
         revision = self.put()

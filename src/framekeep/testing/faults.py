@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from framekeep.engines.base import Buffer, Change, Engine, Head, Health, SpaceInfo, Visit
 from framekeep.errors import BlobMissing, StorageUnavailableError
-from framekeep.names import Digest, Space
+from framekeep.names import Digest, Revision, Space
 
 T = TypeVar("T")
 
@@ -36,6 +36,10 @@ class Passing:
         """Pass on."""
         return self.inner.glance(space)
 
+    def guess(self, space: Space) -> Head | None:
+        """Pass on."""
+        return self.inner.guess(space)
+
     def commit(self, space: Space, change: Change) -> None:
         """Pass on."""
         self.inner.commit(space, change)
@@ -44,9 +48,9 @@ class Passing:
         """Pass on."""
         self.inner.stage(space, blobs)
 
-    def touch(self, space: Space, ttl: float) -> bool:
+    def touch(self, space: Space, ttl: float, at: Revision | None = None) -> Revision | None:
         """Pass on."""
-        return self.inner.touch(space, ttl)
+        return self.inner.touch(space, ttl, at)
 
     def read(self, space: Space, digests: Sequence[Digest], visit: Visit) -> None:
         """Pass on."""
@@ -147,10 +151,10 @@ class FailAt(Passing):
         self._call()
         super().stage(space, blobs)
 
-    def touch(self, space: Space, ttl: float) -> bool:
+    def touch(self, space: Space, ttl: float, at: Revision | None = None) -> Revision | None:
         """Count, perhaps fail, pass on."""
         self._call()
-        return super().touch(space, ttl)
+        return super().touch(space, ttl, at)
 
     def read(self, space: Space, digests: Sequence[Digest], visit: Visit) -> None:
         """Count, perhaps fail, pass on."""
