@@ -19,8 +19,9 @@ hold cell values or secrets.
     ├── ConflictError            somebody else was faster: reload and decide
     │   └── SessionExistsError, LockTimeoutError, LeaseLostError
     ├── StorageError             the store needs its operator
-    │   ├── StorageUnavailableError (BackendStartError), StorageFullError, StorageReadOnlyError,
-    │   ├── StorageBusyError
+    │   ├── StorageUnavailableError: BackendStartError, BreakerOpenError, StorageOverloadedError,
+    │   │   TooFewReplicasError
+    │   ├── StorageFullError, StorageReadOnlyError, StorageBusyError
     │   ├── ForeignStoreError, NewerFormatError, NetworkFilesystemError
     │   └── DamagedError: SessionDamagedError, StoreDamagedError
     ├── ConfigurationError       a setting is wrong: fix it and start again
@@ -279,10 +280,40 @@ class StorageError(FramekeepError):
 
 
 class StorageUnavailableError(StorageError):
-    """The storage engine does not answer."""
+    """The storage engine does not answer.
+
+    Attributes:
+        retry_after: seconds after which it may be asked again; None if that is not known.
+        waited: seconds that the one question took that was not answered; None if that is not known.
+        partial: whether the server has said that it does not serve a part, and may serve the others.
+    """
 
     code = "storage_unavailable"
     retryable = True
+    waited: float | None = None
+    partial: bool = False
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class BreakerOpenError(StorageUnavailableError):
+    """The storage has not answered lately, and was not asked this time: nothing was sent to it."""
+
+    code = "breaker_open"
+
+
+class StorageOverloadedError(StorageUnavailableError):
+    """More is asked of the storage at once than this process has connections for."""
+
+    code = "storage_overloaded"
+
+
+class TooFewReplicasError(StorageUnavailableError):
+    """A change is stored, and not yet on as many replicas as asked for: a failover may lose it."""
+
+    code = "too_few_replicas"
 
 
 class BackendStartError(StorageUnavailableError, RuntimeError):

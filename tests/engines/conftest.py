@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -88,3 +89,22 @@ def change_stored() -> Callable[..., None]:
                 txn.put(key, new, db=store.dbs[database])
 
     return change_stored
+
+
+def in_child(check: Callable[[], object]) -> str:
+    """Fork, run ``check`` in the child, and return what went wrong there."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        trouble = b""
+        try:
+            check()
+        except BaseException as e:
+            trouble = repr(e).encode()
+        os.write(writing, trouble)
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        trouble = pipe.read()
+    os.waitpid(child, 0)
+    return trouble.decode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import struct
@@ -23,6 +22,8 @@ from framekeep.engines.lmdb import LmdbEngine
 from framekeep.errors import StorageBusyError, StorageError, StorageUnavailableError, StoreDamagedError
 from framekeep.names import Digest, Space, digest_of, new_revision, space
 
+from .conftest import in_child
+
 A = space("session", "a")
 HELD = space("session", "held")
 
@@ -32,25 +33,6 @@ Start = Callable[..., "subprocess.Popen[str]"]
 def ready(process: subprocess.Popen[str]) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
-
-
-def in_child(check: Callable[[], object]) -> None:
-    """Fork, run ``check`` in the child, and fail if it failed there."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        trouble = b""
-        try:
-            check()
-        except BaseException as e:
-            trouble = repr(e).encode()
-        os.write(writing, trouble)
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        trouble = pipe.read()
-    os.waitpid(child, 0)
-    assert trouble == b""
 
 
 def test_no_change_of_eight_processes_is_lost(engine: LmdbEngine, directory: Path, start: Start) -> None:
@@ -203,7 +185,7 @@ def test_space_that_was_touched_is_there_whoever_purges(directory: Path) -> None
 def test_store_moved_away_is_not_made_anew_after_a_fork(engine: LmdbEngine, directory: Path) -> None:
     engine.commit(A, Change(None, new_revision(), b""))
     directory.rename(directory.with_name("elsewhere"))
-    in_child(lambda: None)
+    assert in_child(lambda: None) == ""
     with pytest.raises(StoreDamagedError, match="moved"):
         engine.load(A)
     assert not directory.exists()
@@ -225,7 +207,7 @@ def test_child_of_a_fork_reads_and_writes(engine: LmdbEngine) -> None:
         engine.commit(A, Change(first, second, b"child"))
         engine.close()
 
-    in_child(child)
+    assert in_child(child) == ""
     head = engine.load(A)
     assert head is not None
     assert (head.revision, head.body) == (second, b"child")
@@ -251,7 +233,7 @@ def test_many_forks_while_threads_work(engine: LmdbEngine) -> None:
         worker.start()
     try:
         for _ in range(10):
-            in_child(lambda: engine.load(A))
+            assert in_child(lambda: engine.load(A)) == ""
     finally:
         over.set()
         for worker in workers:
@@ -269,7 +251,7 @@ def test_child_forked_inside_a_read_is_told_so(engine: LmdbEngine) -> None:
             engine.load(A)
 
     def visit(i: int, buffer: memoryview) -> None:
-        in_child(child)
+        assert in_child(child) == ""
         told.append(True)
 
     engine.read(A, [digest], visit)

@@ -8,7 +8,9 @@ is an engine.
 Invariants (tested by the contract):
 
 - I1  The caller names the next revision. If the stored revision already equals ``change.revision``, the
-      commit has happened: it succeeds and changes nothing. So a retry after a lost reply is harmless.
+      commit has happened: it succeeds and changes nothing. So a retry after a lost reply is harmless. (An
+      engine whose replies can be lost also knows the last revisions before that one: others may have come
+      in between.)
 - I2  Nothing is visible before the head moves, and everything is after. A crash at any instant leaves
       the old state or the new one.
 - I3  Blobs are deleted only by a commit with ``keep`` (or with the space): no clocks, no grace periods.
@@ -21,11 +23,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 from framekeep.names import Buffer, Digest, Revision, Space
 
-__all__ = ["Buffer", "Change", "Engine", "Head", "Health", "SpaceInfo", "Visit", "blobs"]
+__all__ = ["WHOLE", "Buffer", "Change", "Engine", "Head", "Health", "SpaceInfo", "Visit", "blobs"]
+
+WHOLE: Final = "whole"
+"""All of an engine, beside what its parts are called."""
 
 Visit: TypeAlias = Callable[[int, memoryview], None]
 """Called with a position in the request and a buffer that is valid only during the call."""
@@ -39,11 +44,13 @@ class Head:
         revision: the name of this state.
         body: opaque bytes of the layer above.
         ttl: seconds until the space expires, by the engine's clock; None if it never does.
+        past: some of the revisions before this one, as far as the engine knows them, newest first.
     """
 
     revision: Revision
     body: bytes
     ttl: float | None
+    past: tuple[Revision, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,7 @@ class Health:
         latency_ms: how long that round trip took, in milliseconds.
         error: what is wrong, without secrets; None if nothing is.
         details: further facts, JSON-ready.
+        busy: nothing was asked, since this process had no connection to spare.
     """
 
     engine: str
@@ -101,6 +109,7 @@ class Health:
     latency_ms: float
     error: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    busy: bool = False
 
 
 @runtime_checkable
@@ -116,6 +125,15 @@ class Engine(Protocol):
 
         For an event loop, that must not wait. None says nothing: whether there is no such space, or it only
         cannot be told at once, is what ``load`` says. Never raises for the state of the store.
+        """
+        ...
+
+    def guess(self, space: Space) -> Head | None:
+        """Return the head as it was when it was last seen, without asking anybody; None says nothing.
+
+        It was the space's head once, and may be so no more: for who finds out by the next call anyway, since
+        ``commit`` compares revisions and ``touch`` tells one. So it saves a look where that is a round
+        trip; where it costs nothing, nobody need guess. Never raises for the state of the store.
         """
         ...
 
@@ -137,10 +155,12 @@ class Engine(Protocol):
         """
         ...
 
-    def touch(self, space: Space, ttl: float) -> bool:
-        """Let the space expire ``ttl`` seconds from now; False when it is absent or expired.
+    def touch(self, space: Space, ttl: float, at: Revision | None = None) -> Revision | None:
+        """Let the space expire ``ttl`` seconds from now; return its revision, None when absent or expired.
 
-        Moves the expiry only, never the revision. May be weaker than ``commit`` in two ways: after a power
+        The revision tells the caller whether that is still the state it has read, without another look; if
+        it is to be ``at`` and is not, the expiry stays. Moves the expiry only, never the revision. May be
+        weaker than ``commit`` in two ways: after a power
         cut the expiry may be that of an earlier touch or commit; and where there is no room left to write
         it down, it may stay as it was, which is no error: reading goes on when a disk is full.
         """

@@ -23,7 +23,15 @@ from framekeep.engines import lmdb_registry, lmdb_store
 from framekeep.engines.base import Buffer, Change, Head, Health, SpaceInfo, Visit
 from framekeep.engines.lmdb_records import BLOBS, DUE, HEADS, LOG, META, STAGED, HeadRecord
 from framekeep.engines.lmdb_resident import Resident
-from framekeep.engines.lmdb_step import environments, expiry_of, growing_touched, head_of, reading, writing
+from framekeep.engines.lmdb_step import (
+    Step,
+    environments,
+    expiry_of,
+    growing_touched,
+    head_of,
+    reading,
+    writing,
+)
 from framekeep.errors import (
     BlobMissing,
     Conflict,
@@ -32,7 +40,7 @@ from framekeep.errors import (
     StorageFullError,
     StorageUnavailableError,
 )
-from framekeep.names import Digest, Space
+from framekeep.names import Digest, Revision, Space
 
 T = TypeVar("T")
 
@@ -91,6 +99,10 @@ class LmdbEngine:
         key, store = records.space_key(space), self._opened()
         return store.run_at_once(lambda: self._load(store, key))
 
+    def guess(self, space: Space) -> Head | None:
+        """Return None: a look costs nothing."""
+        return None
+
     def _load(self, store: lmdb_store.Store, key: bytes) -> Head | None:
         now = self._clock()
         with reading(store, buffers=True) as (txn, rows):
@@ -118,61 +130,102 @@ class LmdbEngine:
             self._staged.discard(key)
 
     def _commit(self, store: lmdb_store.Store, key: bytes, change: Change) -> None:
-        prefix = records.blob_prefix(key)
         with writing(store) as step:
-            now = self._clock()
-            head = step.head(key)
-            live = head if head is not None and step.expiry(key, head, now) > now else None
-            if live is not None and live.revision == change.revision:
-                return
-            if (None if live is None else live.revision) != change.expected:
-                raise Conflict(f"{key.decode()} is not at the expected revision.")
-            if head is not None and live is None:
-                step.free(key, head.expiry)
-                head = None
-            if change.body is None:
-                step.free(key, inf if head is None else head.expiry)
-                return
-            blobs = change.blobs
-            if change.keep is not None:
-                blobs = step.keep(prefix, change.keep, blobs, large=head is None or key in self._staged)
-            step.put_blobs(prefix, blobs)
-            logged = 0 if head is None else head.logged
-            for position, entry in enumerate(change.log, logged):
-                step.txn.put(
-                    records.log_key(prefix, position), records.pack_entry(key, entry), db=store.dbs[LOG]
-                )
-            expiry, epoch = (inf, records.new_epoch()) if head is None else (head.expiry, head.epoch)
-            if change.ttl is not None:
-                expiry, epoch = now + change.ttl, records.new_epoch()
-            new = HeadRecord(change.revision, expiry, epoch, logged + len(change.log), bytes(change.body))
-            step.put_head(key, head, new)
+            self._change(step, key, change)
 
-    def touch(self, space: Space, ttl: float) -> bool:
-        """Let the space expire ``ttl`` seconds from now; False when it is absent or expired.
+    def _change(self, step: Step, key: bytes, change: Change) -> None:
+        """Make a change; one that is refused has freed an expired space at most."""
+        prefix, dbs = records.blob_prefix(key), step.store.dbs
+        now = self._clock()
+        head = step.head(key)
+        live = head if head is not None and step.expiry(key, head, now) > now else None
+        if live is not None and live.revision == change.revision:
+            return
+        if (None if live is None else live.revision) != change.expected:
+            raise Conflict(f"{key.decode()} is not at the expected revision.")
+        if head is not None and live is None:
+            step.free(key, head.expiry)
+            head = None
+        if change.body is None:
+            step.free(key, inf if head is None else head.expiry)
+            return
+        blobs = change.blobs
+        if change.keep is not None:
+            blobs = step.keep(prefix, change.keep, blobs, large=head is None or key in self._staged)
+        step.put_blobs(prefix, blobs)
+        logged = 0 if head is None else head.logged
+        for position, entry in enumerate(change.log, logged):
+            step.txn.put(records.log_key(prefix, position), records.pack_entry(key, entry), db=dbs[LOG])
+        expiry, epoch = (inf, records.new_epoch()) if head is None else (head.expiry, head.epoch)
+        if change.ttl is not None:
+            expiry, epoch = now + change.ttl, records.new_epoch()
+        new = HeadRecord(change.revision, expiry, epoch, logged + len(change.log), bytes(change.body))
+        step.put_head(key, head, new)
+
+    def commit_each(
+        self, spaces: Sequence[Space], choose: Callable[[Space, Revision | None], Change | None]
+    ) -> set[Space]:
+        """Make a change of each of several spaces, all that are made as one step, on disk when this returns.
+
+        Args:
+            spaces: each once.
+            choose: gets a space and its revision (None: it is absent or expired) and returns the change to be
+                made upon that, if any. It must be quick and not call the engine; it may be asked again.
+
+        Returns:
+            those whose change was refused, since a blob was missing or the head is damaged.
+
+        Raises:
+            StorageFullError: there is no room; nothing was stored.
+        """
+        store = self._opened()
+        keys = [(space, records.space_key(space)) for space in spaces]
+
+        def work() -> set[Space]:
+            refused: set[Space] = set()
+            with writing(store) as step:
+                for space, key in keys:
+                    try:
+                        now = self._clock()
+                        head = step.head(key)
+                        live = head is not None and step.expiry(key, head, now) > now
+                        change = choose(space, head.revision if head is not None and live else None)
+                        if change is not None:
+                            self._change(step, key, change)
+                    except (BlobMissing, Conflict, SessionDamagedError):
+                        refused.add(space)
+            return refused
+
+        return store.run(work)
+
+    def touch(self, space: Space, ttl: float, at: Revision | None = None) -> Revision | None:
+        """Let the space expire ``ttl`` seconds from now; return its revision, None when absent or expired.
 
         A full disk is no error here, since whoever only reads needs no room: the expiry is then kept as well
         as can be.
         """
         key, store = records.space_key(space), self._opened()
         try:
-            done = store.run(lambda: self._touch_lightly(store, key, ttl))
-            return store.run(lambda: self._touch_durably(store, key, ttl)) if done is None else done
+            touched, done = store.run(lambda: self._touch_lightly(store, key, ttl, at))
+            return touched if done else store.run(lambda: self._touch_durably(store, key, ttl, at))
         except StorageFullError:
             with suppress(StorageFullError):
-                if store.run(lambda: self._touch_lightly(store, key, ttl, durable=False)):
-                    return True
-        return self.load(space) is not None
+                touched, done = store.run(lambda: self._touch_lightly(store, key, ttl, at, durable=False))
+                if done and touched is not None:
+                    return touched
+        head = self.load(space)
+        return None if head is None else head.revision
 
     def _touch_lightly(
-        self, store: lmdb_store.Store, key: bytes, ttl: float, *, durable: bool = True
-    ) -> bool | None:
-        """Touch without the durable file; None when that would not do.
+        self, store: lmdb_store.Store, key: bytes, ttl: float, at: Revision | None, *, durable: bool = True
+    ) -> tuple[Revision | None, bool]:
+        """Touch without the durable file; return the revision and whether that was enough.
 
         Args:
             store: the store.
             key: the space's.
             ttl: seconds from now.
+            at: the revision that the space must have; None: any.
             durable: whether a power cut may bring the new expiry forward by no more than a tenth of ``ttl``.
         """
         main, touched = environments(store)
@@ -181,24 +234,29 @@ class LmdbEngine:
             with main.begin(buffers=True) as txn:
                 head = head_of(store, txn, key)
             if head is None:
-                return False
+                return None, True
             now = self._clock()
             if records.effective_expiry(head, mine.get(key)) <= now:
-                return False
+                return None, True
+            if at not in (None, head.revision):
+                return head.revision, True
             expiry = now + ttl
             if expiry < head.expiry or (durable and expiry > head.expiry + ttl * _DURABLE_TENTH):
-                return None
+                return None, False
             mine.put(key, records.pack_touch(head.epoch, expiry))
-            return True
+            return head.revision, True
 
-    def _touch_durably(self, store: lmdb_store.Store, key: bytes, ttl: float) -> bool:
+    def _touch_durably(
+        self, store: lmdb_store.Store, key: bytes, ttl: float, at: Revision | None
+    ) -> Revision | None:
         with writing(store) as step:
             now = self._clock()
             head = step.head(key)
             if head is None or step.expiry(key, head, now) <= now:
-                return False
-            step.put_head(key, head, head._replace(expiry=now + ttl, epoch=records.new_epoch()))
-            return True
+                return None
+            if at in (None, head.revision):
+                step.put_head(key, head, head._replace(expiry=now + ttl, epoch=records.new_epoch()))
+            return head.revision
 
     # --- blobs ----------------------------------------------------------------------------------
 

@@ -55,6 +55,10 @@ class MemoryEngine:
         """Return the head, if there is one: the lock is never held for long."""
         return self.load(space)
 
+    def guess(self, space: Space) -> Head | None:
+        """Return None: a look costs nothing."""
+        return None
+
     def commit(self, space: Space, change: Change) -> None:
         """Make ``change`` as one step.
 
@@ -102,15 +106,16 @@ class MemoryEngine:
                 held.expiry = now + STAGED_SECONDS
             spaces[space] = held
 
-    def touch(self, space: Space, ttl: float) -> bool:
-        """Let the space expire ``ttl`` seconds from now; False when it is absent or expired."""
+    def touch(self, space: Space, ttl: float, at: Revision | None = None) -> Revision | None:
+        """Let the space expire ``ttl`` seconds from now; return its revision, None when absent or expired."""
         with self._lock:
             now = self._clock()
             held = self._live(space, now)
             if held is None:
-                return False
-            held.expiry = now + ttl
-            return True
+                return None
+            if at in (None, held.revision):
+                held.expiry = now + ttl
+            return held.revision
 
     def read(self, space: Space, digests: Sequence[Digest], visit: Visit) -> None:
         """Call ``visit(i, buffer)`` once for each ``digests[i]``, in order.
