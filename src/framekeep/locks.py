@@ -22,6 +22,7 @@ from types import TracebackType
 from framekeep.engines.base import Change, Engine, Head
 from framekeep.errors import (
     Conflict,
+    FramekeepError,
     InvalidInputError,
     LeaseLostError,
     LockTimeoutError,
@@ -36,6 +37,7 @@ GRACE = 86_400.0
 FORMAT = 1
 
 _MAX_DELAY = 10.0
+_DOUBLED = 64  # times; more is not a number at some point
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Locks:
         ttl: seconds that a lease lasts.
         attempts: how often a lock that is held is tried again.
         delay: seconds before the first retry; doubles each time; half to all of it, at random.
-        clock: seconds since 1970, for the first token of a lock that was not used for GRACE.
+        clock: seconds since 1970, in milliseconds the least that a token may be.
         sleep: waits that many seconds.
         jitter: a random number from 0 to 1.
     """
@@ -135,7 +137,7 @@ class Lock:
         owner = new_id()
         for attempt in range(self._attempts + 1):
             if attempt:
-                backoff = min(_MAX_DELAY, locks.delay * 2 ** (attempt - 1))
+                backoff = min(_MAX_DELAY, locks.delay * 2.0 ** min(attempt - 1, _DOUBLED))
                 locks.sleep(backoff * (0.5 + 0.5 * locks.jitter()))
             token = self._try(where, owner)
             if token is not None:
@@ -149,14 +151,14 @@ class Lock:
         """Return the token of the lease taken, or None if somebody else has it."""
         locks = self._locks
         head = locks.engine.load(where)
-        if head is None:
-            # Not a count from 1: a lock unused for GRACE is forgotten, its tokens must not come again.
-            fence = int(locks.clock() * 1000)
-        else:
+        # Not a count from 1: neither may the tokens of a lock come again that is forgotten after GRACE, nor
+        # that of a lease that a failover lost while its holder goes on.
+        fence = int(locks.clock() * 1000)
+        if head is not None:
             body = _Body.decode(head, self.name)
             if body.owner is not None and _live(head):
                 return None
-            fence = body.fence + 1
+            fence = max(fence, body.fence + 1)
         change = Change(
             expected=head.revision if head else None,
             revision=locks.revisions(),
@@ -183,8 +185,8 @@ class Lock:
             del self._held[get_ident()]
         try:
             lease.release()
-        except LeaseLostError:
-            if kind is None:  # else the block's own error says more
+        except FramekeepError:
+            if kind is None:  # else the block's own error says more; a lease that is not given back runs out
                 raise
 
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from framekeep.engines.base import Change, Engine
-from framekeep.errors import Conflict, SessionDamagedError
+from framekeep.errors import Conflict, SessionDamagedError, StorageError, TooFewReplicasError
 from framekeep.names import Revision, Space, checked_id, new_revision, space
 
 FORMAT = 1
@@ -115,7 +115,22 @@ class Replies:
                 if head is None:
                     continue  # it expired or was released in between
                 return _decoded(head.body, id)
-            return Claim(self._engine, name, revision, self._revisions, self._lease)
+            except TooFewReplicasError:  # and yet it is there, where it would be waited for
+                with suppress(StorageError):
+                    self._claimed(name, revision).release()
+                raise
+            return self._claimed(name, revision)
+
+    def _claimed(self, name: Space, revision: Revision) -> Claim:
+        return Claim(self._engine, name, revision, self._revisions, self._lease)
+
+
+def is_kept(body: bytes) -> bool:
+    """Say whether the head of a space says what was answered, and not only that it is under way."""
+    try:
+        return "status" in json.loads(body)
+    except (ValueError, TypeError):
+        return False
 
 
 def _decoded(body: bytes, id: str) -> Reply | None:

@@ -265,6 +265,14 @@ def test_numbers_come_back_from_text(numbers: list[float]) -> None:
         assert (before, str(before)) == (after, str(after))
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32", "Float64", "double[pyarrow]"])
+@pytest.mark.parametrize("first", [0.0, -0.0])
+def test_zeros_keep_their_signs(dtype: str, first: float) -> None:
+    numbers = [first, -first, None, -first, first]
+    told = cells(cast(pd.Series(pd.array(numbers, dtype=dtype)), "text"))
+    assert told == [None if number is None else str(number) for number in numbers]
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.none() | st.datetimes(), min_size=1))
 def test_instants_come_back_from_text(instants: list[dt.datetime | None]) -> None:

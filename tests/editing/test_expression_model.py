@@ -193,9 +193,11 @@ def numbers(draw: Any, depth: int) -> Model:
 
 def as_number(text: str) -> float | None:
     text = text.strip()
-    return (
-        float(text) if text and set(text) <= set("0123456789.+-eE") and any(map(str.isdigit, text)) else None
-    )
+    if not text or set(text) - set("0123456789.+-eE") or not any(map(str.isdigit, text)):
+        return None
+    if not set(text) & set(".eE") and int(float(text)) != int(text):
+        return None  # no float is that whole number
+    return float(text)
 
 
 @st.composite

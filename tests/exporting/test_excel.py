@@ -84,9 +84,17 @@ def test_every_odd_frame_is_written_or_refused(kind: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(frames())
 def test_any_frame_is_written_or_refused(frame: pd.DataFrame) -> None:
+    check(frame)
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(frames())
+def test_any_of_many_frames_is_written_or_refused(frame: pd.DataFrame) -> None:
     check(frame)
 
 

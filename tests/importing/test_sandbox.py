@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -336,30 +337,39 @@ def test_a_process_that_a_reader_leaves_behind_is_killed(
     until(lambda: not lives(int(mark.read_text())))
 
 
-def test_no_job_leaves_a_descriptor_open(importer: Importer, orders: Orders, tmp_path: Path) -> None:
-    def once() -> None:
-        assert rows(importer, orders("nothing")) == 3
-        for order in (orders("crash"), orders("fill arrow"), orders("say", text="x\n"), orders("raise")):
+def run_jobs_and_count(orders: dict[str, Path], scratch: Path) -> None:
+    def once(importer: Importer) -> None:
+        assert rows(importer, orders["nothing"]) == 3
+        for order in ("crash", "fill arrow", "say", "raise"):
             with pytest.raises((DamagedFileError, ImportLimitError)):
-                importer.read(order, "n.csv")
-        importer.inspect(orders("nothing"), "n.csv")
+                importer.read(orders[order], "n.csv")
+        importer.inspect(orders["nothing"], "n.csv")
         with pytest.raises(Stop):
-            importer.read(orders("hang"), "n.csv", progress=stop)
+            importer.read(orders["hang"], "n.csv", progress=stop)
 
     def stop(done: float, what: str) -> None:
         raise Stop
 
     def open_files() -> tuple[int, int]:
         gc.collect()
-        return len(os.listdir("/proc/self/fd")), len(os.listdir(f"/proc/{zygote(importer)}/fd"))
+        return len(os.listdir("/proc/self/fd")), len(os.listdir(f"/proc/{main}/fd"))
 
-    once()
-    until(lambda: children(zygote(importer)) == [])
-    before = open_files()
-    for _ in range(5):
-        once()
-    until(lambda: children(zygote(importer)) == [])
-    assert open_files() == before
+    with Importer(limits=LIMITS, scratch=scratch, jobs=4, readers=READERS) as importer:
+        once(importer)
+        main = zygote(importer)
+        until(lambda: children(main) == [])
+        before = open_files()
+        for _ in range(5):
+            once(importer)
+        until(lambda: children(main) == [])
+        assert open_files() == before
+
+
+def test_no_job_leaves_a_descriptor_open(
+    in_new_process: Callable[..., object], orders: Orders, tmp_path: Path
+) -> None:
+    each = {order: orders(order) for order in ("nothing", "crash", "fill arrow", "raise", "hang")}
+    in_new_process(run_jobs_and_count, each | {"say": orders("say", text="x\n")}, tmp_path)
 
 
 def children(pid: int) -> list[str]:

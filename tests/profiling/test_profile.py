@@ -62,9 +62,17 @@ def test_every_odd_column_has_a_profile(kind: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(frames())
 def test_any_column_has_a_profile(frame: pd.DataFrame) -> None:
+    check(frame)
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(frames())
+def test_any_of_many_columns_has_a_profile(frame: pd.DataFrame) -> None:
     check(frame)
 
 

@@ -150,3 +150,12 @@ def test_a_verb_that_fails_anywhere_leaves_the_old_state_or_the_new(engine: Memo
     else:
         pytest.fail("the verb never came to its end")
     assert not sound.session_exists("s") or sound.check("s") == []
+
+
+def test_a_damaged_entry_of_the_audit_log_is_named_and_all_else_is_read(engine: MemoryEngine) -> None:
+    backend = SessionBackend(engine, FrameCodec())
+    engine._spaces()[Space("session:s")].log[0] = b"\xff" + backend.get_audit_log("s")[0].encode()
+    with pytest.raises(SessionDamagedError, match="'s'") as caught:
+        backend.get_audit_log("s")
+    assert (caught.value.session_id, caught.value.where) == ("s", "log")
+    pd.testing.assert_frame_equal(backend.get_dataframe("s"), frame(1.0))

@@ -151,6 +151,32 @@ def test_the_blocks_own_error_is_not_hidden_by_a_lost_lease(locks: Locks, clock:
         raise KeyError
 
 
+def test_the_blocks_own_error_is_not_hidden_by_a_store_that_went_away(clock: ManualClock) -> None:
+    engine = MemoryEngine(clock=clock)
+    with pytest.raises(KeyError), Locks(engine, clock=clock).lock("a"):  # noqa: PT012
+        engine.close()
+        raise KeyError
+
+
+def test_a_lease_that_a_failover_lost_has_a_token_of_its_own(clock: ManualClock) -> None:
+    primary, replica = MemoryEngine(clock=clock), MemoryEngine(clock=clock)
+    for engine in (primary, replica):
+        with Locks(engine, clock=clock).lock("a"):
+            pass
+    lost = Locks(primary, clock=clock).lock("a").acquire()  # and the replica never hears of it
+    clock.advance(0.01)
+    assert Locks(replica, clock=clock).lock("a").acquire().token > lost.token
+
+
+def test_very_many_attempts_wait_the_longest_delay(engine: Engine) -> None:
+    slept: list[float] = []
+    locks = Locks(engine, sleep=slept.append, jitter=lambda: 1.0)
+    locks.lock("a").acquire()
+    with pytest.raises(LockTimeoutError):
+        locks.lock("a", attempts=1100).acquire()
+    assert (max(slept), slept[-1], len(slept)) == (10.0, 10.0, 1100)
+
+
 def test_a_lease_is_released_once(locks: Locks) -> None:
     lease = locks.lock("a").acquire()
     lease.release()

@@ -19,7 +19,7 @@ from framekeep.errors import (
     SessionNotFoundError,
 )
 from framekeep.frames import FrameCodec
-from framekeep.names import Digest, Space
+from framekeep.names import Digest, Revision, Space
 from framekeep.sessions import SessionBackend
 from framekeep.testing.faults import Passing, VanishedBlob
 
@@ -39,10 +39,10 @@ class Interrupted(Passing):
             self.before_commit.pop(0)()
         super().commit(space, change)
 
-    def touch(self, space: Space, ttl: float) -> bool:
+    def touch(self, space: Space, ttl: float, at: Revision | None = None) -> Revision | None:
         if self.before_touch:
             self.before_touch.pop(0)()
-        return super().touch(space, ttl)
+        return super().touch(space, ttl, at)
 
     def read(self, space: Space, digests: Sequence[Digest], visit: Visit) -> None:
         if self.before_read:

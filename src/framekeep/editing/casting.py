@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pandas.api.types import is_float_dtype
 
 from framekeep.editing.instants import read_instants, wall_times, write_instants
 from framekeep.editing.kinds import Kind, Mask, array_of, kind_of, missing_in, plain_and_missing
@@ -107,8 +108,22 @@ def _value_by_value(array: Any, kind: Kind, read: Callable[[Any], Any], to: str)
         codes, distinct = pd.factorize(array)
         values = [*map(read, distinct.tolist()), FAILED]
         values = list(map(values.__getitem__, codes.tolist()))  # a missing one has the code -1
+        if is_float_dtype(array.dtype):
+            _read_zeros(array, missing, values, read)
     failed = np.fromiter((value is FAILED for value in values), dtype=bool, count=len(values)) & ~missing
     return built(values, missing | failed, to), failed
+
+
+def _read_zeros(array: Any, missing: Mask, values: list[Any], read: Callable[[Any], Any]) -> None:
+    """Read what is zero anew: 0.0 and -0.0 are equal, and are not the same."""
+    plain, _ = plain_and_missing(array)
+    zeros = ~missing & (plain == 0)
+    for number in (0.0, -0.0):
+        rows = np.flatnonzero(zeros & (np.signbit(plain) == np.signbit(number)))
+        if len(rows):
+            value = read(number)
+            for row in rows:
+                values[row] = value
 
 
 def built(values: Sequence[Any], missing: Mask, to: str) -> Any:

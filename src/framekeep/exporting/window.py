@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Final
 
 import orjson
@@ -12,6 +11,7 @@ import pandas as pd
 
 from framekeep.errors import UnsupportedTypeError
 from framekeep.exporting.labels import clean, label_text
+from framekeep.once import cached_property
 
 BATCH_BYTES: Final = 2 << 20
 """Bytes of the rows that are written at once; as text and Python objects they are some times that."""

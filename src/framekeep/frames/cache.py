@@ -66,6 +66,18 @@ class Cache:
                 dropped.append(self._entries.popitem(last=False)[1])
                 self.bytes -= dropped[-1][1]
 
+    def counters(self) -> dict[str, Any]:
+        """Return ``hits``, ``misses``, ``hit_ratio`` (None before any use), ``bytes``, ``limit_bytes``."""
+        with _lock:
+            hits, misses, held = self.hits, self.misses, self.bytes
+        return {
+            "hits": hits,
+            "misses": misses,
+            "hit_ratio": round(hits / (hits + misses), 4) if hits + misses else None,
+            "bytes": held,
+            "limit_bytes": self.limit,
+        }
+
     def clear(self) -> None:
         """Forget everything."""
         with _lock:

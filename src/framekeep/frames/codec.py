@@ -29,12 +29,12 @@ from framekeep.frames.diff import FrameDiff, diff
 from framekeep.frames.envelope import Envelope
 from framekeep.frames.manifest import Manifest, manifest_bytes, parse, place
 from framekeep.frames.node import Node, Ref
-from framekeep.frames.reading import Reader, named, read_jobs, verified
+from framekeep.frames.reading import Reader, named, read_bare, read_jobs, verified
 from framekeep.frames.signing import SignedPickler
 from framekeep.frames.tables import table_of
 from framekeep.frames.window import Windows
 from framekeep.frames.writing import ChunkWriter, Stage, start
-from framekeep.names import Digest, digest_of
+from framekeep.names import Digest
 
 _PARALLEL_BYTES: Final = 4 << 20
 _MANY: Final = 4
@@ -234,11 +234,7 @@ class FrameCodec:
         cached: Manifest | None = self._cache.get(digest)
         if cached is not None:
             return cached
-        found: list[bytes] = []
-        read([digest], lambda _, buffer: found.append(bytes(buffer)))
-        if digest_of(found[0]) != digest:
-            raise SessionDamagedError(f"manifest {digest.hex()} is damaged", where="manifest")
-        parsed = parse(found[0])
+        parsed = parse(read_bare(read, digest, "manifest"))
         manifest = parsed.named(digest, self._labels(read, parsed.axis))
         self._cache.put(digest, manifest, _manifest_cost(manifest))
         return manifest

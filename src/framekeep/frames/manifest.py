@@ -9,7 +9,6 @@ import json
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Final
 
 import pandas as pd
@@ -17,6 +16,7 @@ import pandas as pd
 from framekeep.errors import NewerFormatError, SessionDamagedError
 from framekeep.frames.node import Node, node_from
 from framekeep.names import Buffer, Digest
+from framekeep.once import cached_property
 
 MAGIC: Final = b"FKM"
 VERSION: Final = 1

@@ -11,11 +11,12 @@ import json
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from framekeep.errors import SessionDamagedError
 from framekeep.names import DIGEST_SIZE, Digest, digest_of
+from framekeep.once import cached_property
 
 REF: Final = struct.Struct("<16sQII")
 """A chunk reference: digest, XXH3-64 of the bytes, number of bytes, layout's own number."""

@@ -68,6 +68,27 @@ def read_serially(read: Reader, jobs: Sequence[Job]) -> None:
     read([job.ref.digest for job in jobs], visit)
 
 
+def read_bare(read: Reader, digest: Digest, where: str) -> bytes:
+    """Return a blob that is stored as it is, by its name.
+
+    It is checked during the visit, so that a cache in between learns that its copy is damaged.
+
+    Raises:
+        BlobMissing: it is not in the space.
+        SessionDamagedError: it is not what was written; ``where`` says what it is.
+    """
+    found: list[bytes] = []
+
+    def visit(_: int, blob: memoryview) -> None:
+        data = bytes(blob)
+        if digest_of(data) != digest:
+            raise SessionDamagedError(f"{where} {digest.hex()} is damaged", where=where, digest=digest)
+        found.append(data)
+
+    read([digest], visit)
+    return found[0]
+
+
 def checked(ref: Ref, blob: Buffer) -> Buffer:
     """Return the chunk that a stored blob holds.
 

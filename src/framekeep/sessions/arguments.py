@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from numbers import Real
 from typing import Any
 
@@ -40,7 +41,10 @@ def checked_ttl(value: object) -> float:
     Raises:
         InvalidInputError: it is not a number above 0 and at most a hundred years.
     """
-    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    number = math.nan
+    if isinstance(value, Real) and not isinstance(value, bool):
+        with suppress(OverflowError):  # an integer may be larger than a float can be
+            number = float(value)
     if not 0 < number <= MAX_TTL:
         raise InvalidInputError(
             f"The time to live must be a number of seconds above 0, at most a hundred years, not {value!r}."

@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from framekeep.engines.base import Engine
-from framekeep.errors import SessionExistsError
+from framekeep.errors import BlobMissing, SessionDamagedError, SessionExistsError, StorageUnavailableError
 from framekeep.names import Revision, checked_id, new_revision, space
 from framekeep.sessions import verbs
 from framekeep.sessions.arguments import (
@@ -24,12 +25,12 @@ from framekeep.sessions.arguments import (
 )
 from framekeep.sessions.edit import Edit
 from framekeep.sessions.head import Session
-from framekeep.sessions.heads import PATIENCE, Heads, Told
+from framekeep.sessions.heads import PATIENCE, Heads, Step, Told
 from framekeep.sessions.operations import Outcome, carry_out
 from framekeep.sessions.reader import SessionReader
-from framekeep.sessions.source import state_of
+from framekeep.sessions.source import damaged, state_of
 from framekeep.sessions.temporary import TemporaryStorage
-from framekeep.timeline import Timeline
+from framekeep.timeline import State, Timeline
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,8 +88,9 @@ class SessionBackend(SessionReader):
         name = space("session", checked_id(session_id))
         ttl, filename = checked_ttl(ttl_seconds), checked_text(filename, "file name")
         taken = SessionExistsError(f"Session {session_id!r} exists already. Choose another id.")
-        if self.engine.load(name) is not None:
-            raise taken
+        with suppress(StorageUnavailableError):  # then the commit says whether it can be made
+            if self.engine.load(name) is not None:
+                raise taken
 
         def make(revision: Revision) -> tuple[Session, Encoded, bytes]:
             encoded = self.codec.encode(dataframe, stage=lambda batch: self.engine.stage(name, batch))
@@ -342,19 +344,37 @@ class SessionBackend(SessionReader):
         return self._heads.move(session_id, transition, expected=expected_revision, told=on_revision)
 
     def undo_last_change(self, session_id: str) -> pd.DataFrame:
-        """Step back and return the frame that is current now."""
-        self.undo(session_id)
-        return self.get_dataframe(session_id)
+        """Step back and return the frame that this led to."""
+        return self._stepped(session_id, verbs.cursor(Timeline.undo, "Undid", self._now))
 
     def redo_last_change(self, session_id: str) -> pd.DataFrame:
-        """Step forward and return the frame that is current now."""
-        self.redo(session_id)
-        return self.get_dataframe(session_id)
+        """Step forward and return the frame that this led to."""
+        return self._stepped(session_id, verbs.cursor(Timeline.redo, "Redid", self._now))
 
     def restore_version(self, session_id: str, version_id: int) -> pd.DataFrame:
         """Step to a version and return its frame."""
-        self.restore(session_id, version_id)
-        return self.get_dataframe(session_id)
+        number = checked_count(version_id, "version id")
+        return self._stepped(
+            session_id, verbs.cursor(lambda line: line.restore(number), "Restored", self._now)
+        )
+
+    def _stepped(self, session_id: str, step: Callable[[Session], Step[dict[str, Any]]]) -> pd.DataFrame:
+        """Move the cursor; return the frame it came to, which needs no second look at the head."""
+        reached: list[State] = []
+
+        def transition(session: Session) -> Step[dict[str, Any]]:
+            made = step(session)
+            reached.append(made.session.timeline.current)
+            return made
+
+        self._heads.move(session_id, transition)
+        source = self._heads.source(session_id)
+        try:
+            return self.codec.decode(source.chunks, source.manifest(reached[-1].frame))
+        except BlobMissing:  # somebody has moved on meanwhile, and dropped it
+            return self.get_dataframe(session_id)
+        except SessionDamagedError as error:
+            raise damaged(session_id, error) from error
 
     # --- intentional missing ---------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from framekeep.errors import BlobMissing, DamagedError, SessionDamagedError
+from framekeep.names import space
 from framekeep.sessions.source import Source, titled
 from framekeep.timeline import State
 
@@ -36,6 +37,7 @@ def check(heads: Heads, session_id: str) -> list[Damage]:
             for title, state in titled(loaded.session.timeline)
             for damage in _state(heads, source, state)
         ]
+        found += _guarded("log", lambda: heads.engine.log(space("session", session_id)) and [])
         # What looks missing may have been dropped by a writer while it was being verified.
         if not found or heads.load(session_id).revision == loaded.revision:
             return found

@@ -17,8 +17,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from framekeep.engines.base import Change, Engine
-from framekeep.errors import BlobMissing, Conflict, ConflictError, InvalidInputError, SessionDamagedError
+from framekeep.engines.base import Change, Engine, Head
+from framekeep.errors import (
+    BlobMissing,
+    Conflict,
+    ConflictError,
+    FramekeepError,
+    InvalidInputError,
+    SessionDamagedError,
+)
 from framekeep.names import REVISION_SIZE, Digest, Revision, Space, checked_id, new_revision, space
 from framekeep.sessions.head import Session
 from framekeep.sessions.mutexes import Mutexes
@@ -36,6 +43,7 @@ Told = Callable[[Revision], None]
 PATIENCE = 30.0
 """Seconds that a commutative change is tried against a busy session before ConflictError."""
 
+_GUESSES = 2  # a guess that was wrong may have led to a better one; then it is time to look
 _LITTLE = 1.0  # seconds by which an expiry may be early
 _RELOADS = 20  # a reader that meets a moved head this often in a row gives up
 _ENCODINGS = 3  # a frame whose staged blobs were freed meanwhile is encoded this often
@@ -43,11 +51,19 @@ _ENCODINGS = 3  # a frame whose staged blobs were freed meanwhile is encoded thi
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A session as it was at one instant; ``left``: seconds to its expiry then."""
+    """A session as it was at one instant.
+
+    Attributes:
+        revision: the name of that state.
+        session: the state.
+        left: seconds to its expiry then.
+        guessed: it was so once, and may have changed since: nobody has looked.
+    """
 
     revision: Revision
     session: Session
     left: float
+    guessed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +145,38 @@ class Heads:
             head = self.engine.load(name)
             if head is None:
                 raise not_found(session_id)
-            session = self._decoded.get(head.revision, lambda: Session.decode(head.body))
+            return self._loaded(head)
         except SessionDamagedError as error:
             raise damaged(session_id, error) from error
-        return Loaded(head.revision, session, session.ttl if head.ttl is None else head.ttl)
 
-    def access(self, session_id: str) -> Loaded:
+    def _loaded(self, head: Head, *, guessed: bool = False) -> Loaded:
+        session = self._decoded.get(head.revision, lambda: Session.decode(head.body))
+        return Loaded(head.revision, session, session.ttl if head.ttl is None else head.ttl, guessed)
+
+    def _guess(self, session_id: str) -> Loaded | None:
+        """Return the session as it was when it was last seen, without asking for it."""
+        head = self.engine.guess(space("session", checked_id(session_id)))
+        try:
+            return None if head is None else self._loaded(head, guessed=True)
+        except FramekeepError:
+            return None  # a look says why it cannot be read
+
+    def access(self, session_id: str, *, look: bool = False) -> Loaded:
         """Return the session as it was until now and move its expiry.
+
+        Args:
+            session_id: the session.
+            look: whether ``left`` has to be what it is, however often others have moved the expiry since.
 
         An expiry that would move by less than a thousandth of the time to live, and a second, stays: somebody
         who pages through a session need not wait for a lock each time.
         """
+        guess = None if look else self._guess(session_id)
+        if guess is not None and not _moves_little(guess):
+            # Moving the expiry tells the revision, and so whether the guess was right; if not, it stays.
+            touched = self.engine.touch(space("session", session_id), guess.session.ttl, guess.revision)
+            if touched == guess.revision:
+                return guess
         loaded = self.load(session_id)
         if not _moves_little(loaded):
             self._touch(loaded, session_id)
@@ -157,39 +194,37 @@ class Heads:
     def _touch(self, loaded: Loaded, session_id: str) -> None:
         name = space("session", session_id)
         while True:
-            if not self.engine.touch(name, loaded.session.ttl):
-                raise not_found(session_id)
             # Whoever set another time to live since then must not find it replaced by the one loaded here.
-            head = self.engine.load(name)
-            if head is not None and head.revision == loaded.revision:
+            touched = self.engine.touch(name, loaded.session.ttl, loaded.revision)
+            if touched is None:
+                raise not_found(session_id)
+            if touched == loaded.revision:
                 return
-            now = self.load(session_id)
-            if now.session.ttl == loaded.session.ttl:
-                return
-            loaded = now
+            loaded = self.load(session_id)
 
-    def read(self, session_id: str, view: Callable[[Loaded, Source], T], *, touch: bool = True) -> T:
+    def read(
+        self, session_id: str, view: Callable[[Loaded, Source], T], *, touch: bool = True, look: bool = False
+    ) -> T:
         """Return ``view`` of the session; a view whose blobs were dropped meanwhile looks again.
 
         Args:
             session_id: the session.
             view: from the session and its source to the answer; may be called several times.
             touch: whether that moves the expiry.
+            look: see ``access``.
 
         Raises:
             SessionDamagedError: a blob that the head names is missing or damaged.
             ConflictError: the session moved on every time it was looked at.
         """
-        loaded = self.access(session_id) if touch else self.load(session_id)
+        loaded = self.access(session_id, look=look) if touch else self.load(session_id)
         source = self.source(session_id)
+        suspect: Revision | None = None
         for _ in range(_RELOADS):
             try:
                 return view(loaded, source)
             except BlobMissing as error:
-                reloaded = self.load(session_id)
-                if reloaded.revision == loaded.revision:
-                    raise missing(session_id, error, source.place(loaded.session, error)) from error
-                loaded = reloaded
+                suspect, loaded = self._judged(session_id, loaded, error, suspect)
             except SessionDamagedError as error:
                 raise damaged(session_id, error) from error
         raise ConflictError(
@@ -216,12 +251,7 @@ class Heads:
             ConflictError: it did not win for PATIENCE seconds, or the timeline is not at ``expected``.
         """
 
-        def pinned(loaded: Loaded, source: Source) -> Step[T]:
-            if expected is not None:
-                check_lineage(session_id, loaded.session, expected)
-            return transition(loaded.session, source)
-
-        return self._move(session_id, pinned, told=told)
+        return self._move(session_id, transition, expected=expected, told=told)
 
     def move(
         self,
@@ -236,15 +266,9 @@ class Heads:
         Raises:
             ConflictError: the timeline was changed by somebody else.
         """
-        lineage = expected
-
-        def pinned(loaded: Loaded, _: Source) -> Step[T]:
-            nonlocal lineage
-            lineage = loaded.session.lineage if lineage is None else lineage
-            check_lineage(session_id, loaded.session, lineage)
-            return transition(loaded.session)
-
-        return self._move(session_id, pinned, told=told)
+        return self._move(
+            session_id, lambda session, _: transition(session), expected=expected, pinned=True, told=told
+        )
 
     def advance(
         self,
@@ -276,8 +300,12 @@ class Heads:
         """
         name = space("session", checked_id(session_id))
         source = self.source(session_id)
+        guess = None if expected is None else self._guess(session_id)
+        if guess is not None and guess.session.lineage != expected:
+            guess = None
+        suspect: Revision | None = None
         for _ in range(_ENCODINGS):
-            loaded = self.load(session_id)
+            loaded, guess = guess or self.load(session_id), None
             expected = loaded.session.lineage if expected is None else expected
             check_lineage(session_id, loaded.session, expected)
             line = loaded.session.timeline
@@ -290,18 +318,21 @@ class Heads:
                 )
                 state, marks = source.state_after(line.current, encoded.manifest, origin)
             except BlobMissing as error:
-                self._judge(session_id, loaded, error)
+                suspect, _ = self._judged(session_id, loaded, error, suspect)
                 continue
             except SessionDamagedError as error:
                 raise damaged(session_id, error) from error
             with suppress(_StagedGone):
-                return self._commit_encoded(session_id, expected, encoded, state, marks, transition, told)
+                return self._commit_encoded(
+                    loaded, session_id, expected, encoded, state, marks, transition, told
+                )
         raise ConflictError(
             f"The parts of session {session_id!r} that were stored ahead were freed meanwhile. Try again."
         )
 
     def _commit_encoded(
         self,
+        loaded: Loaded,
         session_id: str,
         expected: Revision,
         encoded: Encoded,
@@ -310,31 +341,58 @@ class Heads:
         transition: Callable[[Session, State], Step[T]],
         told: Told | None,
     ) -> T:
-        def pinned(loaded: Loaded, _: Source) -> Step[T]:
-            check_lineage(session_id, loaded.session, expected)
-            step = transition(loaded.session, state)
+        def brought(session: Session, _: Source) -> Step[T]:
+            step = transition(session, state)
             return replace(step, blobs={**encoded.blobs, **marks, **step.blobs})
 
-        return self._move(session_id, pinned, encoded=encoded, told=told)
+        return self._move(session_id, brought, expected=expected, encoded=encoded, told=told, seen=loaded)
 
     def _move(
         self,
         session_id: str,
-        transition: Callable[[Loaded, Source], Step[T]],
+        transition: Callable[[Session, Source], Step[T]],
         *,
+        expected: Revision | None = None,
+        pinned: bool = False,
         encoded: Encoded | None = None,
         told: Told | None = None,
+        seen: Loaded | None = None,
     ) -> T:
+        """Commit a transition.
+
+        Args:
+            session_id: the session.
+            transition: from the session as it is to the next one; may be called several times.
+            expected: the lineage that the timeline must have; None: any.
+            pinned: whether, where any will do, it must stay the one that was looked at first.
+            encoded: the frame that comes with it.
+            told: called with the lineage that this leads to.
+            seen: how the session was lately: tried before another look.
+        """
         name = space("session", checked_id(session_id))
         source = self.source(session_id)
         deadline = self._monotonic() + self._patience
         with self._mutexes.of(name):
+            if seen is None or seen.guessed:
+                done = self._move_unlooked(name, source, transition, expected, encoded, seen)
+                if done is not None:
+                    step, lineage = done
+                    if told is not None:
+                        told(lineage)
+                    return step.result
+                seen = None
+            suspect: Revision | None = None
             attempt = 0
             while True:
-                loaded = self.load(session_id)
+                loaded, seen = seen or self.load(session_id), None
+                if expected is None and pinned:
+                    expected = loaded.session.lineage
                 try:
-                    step = transition(loaded, source)
+                    if expected is not None:
+                        check_lineage(session_id, loaded.session, expected)
+                    step = transition(loaded.session, source)
                     if step.session is loaded.session and not step.audit:
+                        self._confirm(name, loaded)
                         self._touch(loaded, session_id)
                         lineage = loaded.session.lineage
                     else:
@@ -347,7 +405,7 @@ class Heads:
                 except BlobMissing as error:
                     if encoded is not None and encoded.staged and not source.names(loaded.session, error):
                         raise _StagedGone from error
-                    self._judge(session_id, loaded, error)
+                    suspect, _ = self._judged(session_id, loaded, error, suspect)
                 except SessionDamagedError as error:
                     raise damaged(session_id, error) from error
                 if self._monotonic() > deadline:
@@ -357,6 +415,40 @@ class Heads:
                     )
                 attempt += 1
                 self._sleep(self._jitter() * min(0.05, 0.0005 * 2 ** min(attempt, 10)))
+
+    def _move_unlooked(
+        self,
+        name: Space,
+        source: Source,
+        transition: Callable[[Session, Source], Step[T]],
+        expected: Revision | None,
+        encoded: Encoded | None,
+        seen: Loaded | None,
+    ) -> tuple[Step[T], Revision] | None:
+        """Commit a transition of the session as it is guessed to be; None if it takes a look.
+
+        A commit upon a wrong guess conflicts. What a guess does not allow may be allowed by what is there,
+        and a change that is none may be one: so then somebody has to look.
+        """
+        session_id = name.partition(":")[2]
+        tried: Revision | None = None
+        for _ in range(_GUESSES):
+            loaded = seen or self._guess(session_id)
+            seen = None
+            if loaded is None or loaded.revision == tried:
+                return None
+            if expected is not None and loaded.session.lineage != expected:
+                return None
+            tried = loaded.revision
+            try:
+                step = transition(loaded.session, source)
+            except FramekeepError:
+                return None
+            if step.session is loaded.session and not step.audit:
+                return None
+            with suppress(Conflict, BlobMissing, SessionDamagedError):
+                return step, self._commit(name, source, loaded, step, encoded)
+        return None
 
     def _commit(
         self, name: Space, source: Source, loaded: Loaded, step: Step[T], encoded: Encoded | None
@@ -382,11 +474,30 @@ class Heads:
         )
         return after.lineage
 
-    def _judge(self, session_id: str, loaded: Loaded, error: BlobMissing) -> None:
-        """Return if the head moved since ``loaded``; else a blob it names is gone: SessionDamagedError."""
-        if self.load(session_id).revision == loaded.revision:
-            place = self.source(session_id).place(loaded.session, error)
-            raise missing(session_id, error, place) from error
+    def _confirm(self, name: Space, loaded: Loaded) -> None:
+        """Commit a state once more: it may be stored and not acknowledged yet (I1; REDIS_MIN_REPLICAS)."""
+        self.engine.commit(
+            name,
+            Change(expected=loaded.revision, revision=loaded.revision, body=loaded.session.encode()),
+        )
+
+    def _judged(
+        self, session_id: str, loaded: Loaded, error: BlobMissing, suspect: Revision | None
+    ) -> tuple[Revision | None, Loaded]:
+        """Return the session as it is now, and its revision if that is still ``loaded`` and so suspect.
+
+        Once, that may be no damage: when Redis went in between, this head may be older, as this machine has
+        it, and all that it names is here. A second time for one revision, a blob that it names is gone.
+
+        Raises:
+            SessionDamagedError: so it is.
+        """
+        now = self.load(session_id)
+        if now.revision != loaded.revision:
+            return None, now
+        if suspect == loaded.revision:
+            raise missing(session_id, error, self.source(session_id).place(loaded.session, error)) from error
+        return now.revision, now
 
     # --- the ends of a session -------------------------------------------------------------------
 

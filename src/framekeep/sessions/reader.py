@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from framekeep.engines.base import Engine
-from framekeep.errors import FramekeepError
+from framekeep.errors import FramekeepError, SessionDamagedError
 from framekeep.names import Revision, checked_id, space
 from framekeep.sessions import verbs
 from framekeep.sessions.arguments import checked_count
@@ -86,7 +86,8 @@ class SessionReader:
         def view(loaded: Loaded, source: Source) -> tuple[Loaded, Manifest]:
             return loaded, source.manifest(loaded.session.timeline.current.frame)
 
-        loaded, manifest = self._heads.read(session_id, view, touch=touch)
+        # When the last access was is told by what is left of the expiry: nothing to guess.
+        loaded, manifest = self._heads.read(session_id, view, touch=touch, look=True)
         session, now = loaded.session, self._now()
         if on_revision is not None:
             on_revision(session.lineage)
@@ -97,7 +98,8 @@ class SessionReader:
             "session_id": session_id,
             "filename": session.filename,
             "created_at": session.created_at,
-            "last_accessed": now - timedelta(seconds=session.ttl - loaded.left),
+            # An engine may count expiries in milliseconds: not before its beginning.
+            "last_accessed": max(session.created_at, now - timedelta(seconds=session.ttl - loaded.left)),
             "expires_at": now + timedelta(seconds=session.ttl if touch else loaded.left),
             "shape": (manifest.rows, len(labels)),
             "columns": labels,
@@ -139,7 +141,14 @@ class SessionReader:
         lines = self.engine.log(space("session", session_id))
         if not lines:  # a session has its creation's entry: this one went meanwhile
             raise not_found(session_id)
-        return [verbs.unstamped(line) for line in lines]
+        try:
+            return [verbs.unstamped(line) for line in lines]
+        except UnicodeDecodeError as error:
+            raise SessionDamagedError(
+                f"An entry of the audit log of session {session_id!r} is damaged. All else can be read.",
+                session_id=session_id,
+                where="log",
+            ) from error
 
     def get_initial_row_count(self, session_id: str) -> int | None:
         """Return how many rows the session was created with."""
@@ -327,7 +336,8 @@ class SessionReader:
         """Probe the storage; never raises.
 
         Keys: ``status`` (healthy, unhealthy), ``backend_type``, ``backend_class``, ``engine``,
-        ``reachable``, ``latency_ms``, ``active_sessions``, ``error``, ``details``.
+        ``reachable``, ``latency_ms``, ``active_sessions``, ``error``, ``caches`` (of this ``process`` and, if
+        there is one, of the ``machine``: hits, misses, bytes …), ``details``.
         """
         health = self.engine.health()
         error, active = health.error, None
@@ -336,6 +346,8 @@ class SessionReader:
                 active = self.get_active_sessions_count()
             except FramekeepError as failure:
                 error = error or str(failure)
+        details = dict(health.details)
+        machine = details.pop("local_cache", None)
         return {
             "status": "healthy" if health.reachable and error is None else "unhealthy",
             "backend_type": self.backend_type,
@@ -345,5 +357,6 @@ class SessionReader:
             "latency_ms": health.latency_ms,
             "active_sessions": active,
             "error": error,
-            "details": dict(health.details),
+            "caches": {"process": self.codec.cache.counters(), "machine": machine},
+            "details": details,
         }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from framekeep.engines.base import Engine, Visit, blobs
+from framekeep.engines.base import Engine, Visit
 from framekeep.errors import BlobMissing, InvalidInputError, SessionDamagedError, SessionNotFoundError
 from framekeep.marks import Marks, Positions
 from framekeep.names import Digest, Space, digest_of
@@ -72,10 +72,9 @@ class Source:
         """Return the marks of that name; None names no marks."""
         if digest is None:
             return Marks()
-        [data] = blobs(self._engine, self._name, [digest])
-        if digest_of(data) != digest:
-            raise SessionDamagedError("The marks of intentional missing are damaged.", where="marks")
-        return Marks.decode(data)
+        from framekeep.frames.reading import read_bare
+
+        return Marks.decode(read_bare(self.chunks, digest, "marks"))
 
     def live(self, line: Timeline, *known: Manifest) -> frozenset[Digest]:
         """Return every blob that the states of a timeline need."""
@@ -126,7 +125,11 @@ class Source:
         for title, state in titled(session.timeline):
             try:
                 manifest = self.manifest(state.frame)
-            except (BlobMissing, SessionDamagedError):
+            except BlobMissing as gone:  # the manifest is there: its labels are read with it
+                if not lost.isdisjoint(gone.digests):
+                    return f"{title}: column labels"
+                continue
+            except SessionDamagedError:
                 continue
             for digest in lost & manifest.digests:
                 return f"{title}: {manifest.locate(digest)}"

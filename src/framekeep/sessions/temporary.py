@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from framekeep.errors import (
     ConflictError,
     InvalidInputError,
     SessionDamagedError,
+    StorageUnavailableError,
     TempStorageNotFoundError,
 )
 from framekeep.names import Digest, Revision, Space, checked_id, new_revision, space
@@ -63,7 +65,9 @@ class TemporaryStorage:
             )
         titles = [checked_text(title, "name of a sheet") for title in sheets]
         for _ in range(_ATTEMPTS):
-            head = self._engine.load(name)
+            head = None
+            with suppress(StorageUnavailableError):  # then the commit says whether it can be made
+                head = self._engine.load(name)
             named, blobs = self._encode(name, dict(zip(titles, sheets.values(), strict=True)))
             body = Sheets(filename, datetime.fromtimestamp(self._clock(), UTC), named[0]).encode()
             change = Change(
