@@ -14,7 +14,7 @@ from framekeep.errors import *  # noqa: F403 - the error tree belongs to the pub
 if TYPE_CHECKING:
     from framekeep.client import Client
     from framekeep.config import Settings
-    from framekeep.connect import InMemoryBackend
+    from framekeep.connect import InMemoryBackend, RedisBackend
     from framekeep.manager import DataManager
     from framekeep.sessions import SessionBackend, StorageBackend
 
@@ -24,6 +24,7 @@ _HOMES = {
     "Client": "framekeep.client",
     "DataManager": "framekeep.manager",
     "InMemoryBackend": "framekeep.connect",
+    "RedisBackend": "framekeep.connect",
     "SessionBackend": "framekeep.sessions",
     "Settings": "framekeep.config",
     "StorageBackend": "framekeep.sessions",
@@ -33,6 +34,7 @@ __all__ = [
     "Client",
     "DataManager",
     "InMemoryBackend",
+    "RedisBackend",
     "SessionBackend",
     "Settings",
     "StorageBackend",

@@ -42,7 +42,8 @@ API_KEY_LENGTH = 16
 SIGNING_KEY_BYTES = 16
 """A PICKLE_SIGNING_KEY is at least this long."""
 
-_PASSWORD_IN_QUERY = re.compile(r"(?<=[?&])(\w*password=)[^&]*", re.IGNORECASE)
+# Or what may be called so: a name may be written as %XX too.
+_PASSWORD_IN_QUERY = re.compile(r"(?<=[?&])([^=&]*(?:password|%)[^=&]*=)[^&]*", re.IGNORECASE)
 _MIB = 1 << 20
 
 Positive = Annotated[int, Field(ge=1)]
@@ -105,7 +106,9 @@ class Settings(BaseSettings):
         description="Explicit choice of the backend; must agree with `REDIS_ENABLED` when both are given.",
     )
     storage_fallback_to_memory: bool = Field(
-        True, description="If Redis does not answer at the start, go on with the embedded engine and say so."
+        True,
+        description="`true`: what this machine holds goes on while Redis does not answer, and if it does not "
+        "at the start, the embedded engine serves, loudly. `false`: requests are refused until it does.",
     )
     storage_dir: Path = Field(
         Path(".framekeep"), description="Directory where the embedded engine keeps its file."
@@ -125,6 +128,24 @@ class Settings(BaseSettings):
     redis_retry_on_timeout: bool = Field(True, description="Ask once more when a reply did not come in time.")
     redis_health_check_interval: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
         30.0, description="Seconds a connection may idle before it is probed; 0 never probes."
+    )
+    redis_ssl_ca_certs: Path | None = Field(
+        None, description="PEM file of who may have signed the server's certificate; by default the system's."
+    )
+    redis_ssl_certfile: Path | None = Field(
+        None, description="PEM file of the client's certificate, where Redis asks for one."
+    )
+    redis_ssl_keyfile: Path | None = Field(None, description="PEM file of that certificate's key.")
+    redis_key_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")] = Field(
+        "framekeep", description="What the names of all keys begin with: several stores may share a Redis."
+    )
+    redis_min_replicas: Annotated[int, Field(ge=0, le=16)] = Field(
+        0,
+        description="Replicas that must have a change before it is acknowledged; 0: a failover may lose the "
+        "last moments.",
+    )
+    redis_wait_timeout: Seconds = Field(
+        1.0, description="Seconds to wait for `REDIS_MIN_REPLICAS` before a change is answered with an error."
     )
     redis_session_ttl_seconds: Seconds = Field(
         3600.0, description="Seconds from the last access of a session to its expiry (every engine)."
@@ -154,6 +175,26 @@ class Settings(BaseSettings):
     )
     cache_mb: Annotated[int, Field(ge=0)] = Field(
         512, description="MiB of decoded columns, pages and profiles kept in this process; 0 keeps none."
+    )
+
+    breaker_failures: Annotated[int, Field(ge=1, le=1000)] = Field(
+        5,
+        description="With Redis: so many calls without an answer within `BREAKER_WINDOW_SECONDS`, and it is "
+        "left alone for a while.",
+    )
+    breaker_window_seconds: Seconds = Field(10.0, description="Seconds within which failures are counted.")
+    breaker_cooldown_seconds: Annotated[float, Field(gt=0, le=3600)] = Field(
+        5.0, description="Seconds that Redis is left alone then; up to twice as long, at random."
+    )
+    standby_mb: Annotated[int, Field(ge=16)] = Field(
+        1024,
+        description="With Redis and `STORAGE_FALLBACK_TO_MEMORY`: MiB of sessions used lately that are kept "
+        "in `STORAGE_DIR` too, to go on with while Redis does not answer.",
+    )
+    local_cache_mb: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="With Redis: MiB of chunks kept in a file in `STORAGE_DIR` for all processes of this "
+        "machine; 0 keeps none.",
     )
 
     max_dataframe_size_mb: Positive = Field(
@@ -202,6 +243,10 @@ class Settings(BaseSettings):
         "redis_url": ", ".join(f"{scheme}://…" for scheme in REDIS_SCHEMES),
         "redis_username": "text",
         "redis_password": "text",
+        "redis_key_prefix": "1 to 64 ASCII letters, digits, _, - and .",
+        "redis_ssl_ca_certs": "a path",
+        "redis_ssl_certfile": "a path",
+        "redis_ssl_keyfile": "a path",
         "pickle_signing_key": f"text of at least {SIGNING_KEY_BYTES} bytes",
         "serve_host": "an IP address or a host name",
         "api_keys": f"texts of at least {API_KEY_LENGTH} printable ASCII characters, without commas",
@@ -283,6 +328,11 @@ class Settings(BaseSettings):
             self.__dict__["storage_backend"] = "redis"
         elif self.storage_backend == "redis":
             self.__dict__["redis_enabled"] = True
+        if self.redis_min_replicas and self.redis_wait_timeout >= self.redis_socket_timeout:
+            raise ConfigurationError(
+                f"REDIS_WAIT_TIMEOUT={self.redis_wait_timeout:g} must be below REDIS_SOCKET_TIMEOUT="
+                f"{self.redis_socket_timeout:g}: a connection gives up before the replicas have answered."
+            )
         if self.serialization_method == "pickle" and self.pickle_signing_key is None:
             raise ConfigurationError(
                 "SERIALIZATION_METHOD=pickle needs PICKLE_SIGNING_KEY, the key that pickled cells are signed "

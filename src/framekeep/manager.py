@@ -541,6 +541,14 @@ class DataManager:
         """Say whether sessions are kept in Redis now."""
         return self.get_backend_type() == "redis"
 
+    def storage_state(self) -> tuple[str, str]:
+        """Return what is done while Redis does not answer, and how it is now: see ``Connection``.
+
+        For every answer of a service: asks nobody.
+        """
+        connection = self._connected
+        return connection.mode, connection.state
+
     def get_backend_health(self) -> dict[str, Any]:
         """Probe the storage; see ``Connection.health`` for the keys."""
         return self._connected.health()

@@ -259,8 +259,19 @@ def test_no_secret_is_in_an_error(wrong: dict[str, object]) -> None:
         ("redis://pw@host", "redis://***@host"),
         ("redis://me:pw@host?PASSWORD=pw", "redis://me:***@host?PASSWORD=***"),
         ("redis://host:1/0?password=p@w", "redis://***"),
+        ("redis+sentinel://a/m?sentinel%5Fpassword=pw", "redis+sentinel://a/m?sentinel%5Fpassword=***"),
+        (
+            "redis+sentinel://a/m?sentinel_%70assword=pw&db=1",
+            "redis+sentinel://a/m?sentinel_%70assword=***&db=1",
+        ),
         ("unix:///run/r.sock?db=1&password=pw&x=y", "unix:///run/r.sock?db=1&password=***&x=y"),
     ],
 )
 def test_the_password_of_a_url_is_hidden(url: str, shown: str) -> None:
     assert without_password(url) == shown
+
+
+def test_replicas_are_not_waited_for_longer_than_a_reply() -> None:
+    with pytest.raises(ConfigurationError, match=r"REDIS_WAIT_TIMEOUT.*REDIS_SOCKET_TIMEOUT"):
+        Settings(redis_min_replicas=1, redis_wait_timeout=5.0)
+    assert Settings(redis_wait_timeout=5.0).redis_min_replicas == 0

@@ -44,7 +44,7 @@ def example() -> str:
         lines += [
             "",
             f"# {variable.description.replace('`', '')}",
-            f"# Allowed: {variable.allowed}.",
+            f"# Allowed: {variable.allowed}. Default: {variable.default or 'none'}.",
             line(variable),
         ]
     return "\n".join(lines) + "\n"

@@ -12,6 +12,8 @@ from framekeep.connect import InMemoryBackend, codec_for, connect
 from framekeep.errors import BackendStartError, ForeignStoreError, StorageError
 
 SECRET = "correct-horse-battery"
+NOBODY = "redis://127.0.0.1:1/0"
+"""Where no Redis is, whatever else runs on the machine."""
 
 
 def settings(directory: Path, **values: object) -> Settings:
@@ -55,7 +57,7 @@ def test_redis_that_does_not_answer_is_replaced_loudly(
 def test_redis_that_does_not_answer_stops_the_start_when_there_is_no_falling_back(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    asked = settings(tmp_path, redis_enabled=True, storage_fallback_to_memory=False)
+    asked = settings(tmp_path, redis_enabled=True, redis_url=NOBODY, storage_fallback_to_memory=False)
     with (
         caplog.at_level(logging.INFO, "framekeep"),
         pytest.raises(RuntimeError, match="Failed to initialize"),
@@ -67,7 +69,7 @@ def test_redis_that_does_not_answer_stops_the_start_when_there_is_no_falling_bac
 
 def test_a_failed_start_is_one_of_our_errors_too(tmp_path: Path) -> None:
     with pytest.raises(BackendStartError) as caught:
-        connect(settings(tmp_path, redis_enabled=True, storage_fallback_to_memory=False))
+        connect(settings(tmp_path, redis_enabled=True, redis_url=NOBODY, storage_fallback_to_memory=False))
     assert isinstance(caught.value, StorageError)
 
 
