@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -137,6 +138,21 @@ def test_help_imports_no_heavy_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+def test_a_redis_that_does_not_answer_is_told_once(tmp_path: Path) -> None:
+    away = {
+        "REDIS_ENABLED": "true",
+        "REDIS_URL": "redis://127.0.0.1:1",
+        "STORAGE_FALLBACK_TO_MEMORY": "false",
+    }
+    command = [sys.executable, "-m", "framekeep.cli", "sessions", "list"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, **away}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 6
+    [line] = done.stderr.splitlines()
+    assert line.startswith("framekeep: Failed to initialize RedisBackend: RedisBackend is not available: ")
 
 
 def test_the_version_is_that_of_the_package(framekeep) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
 import pytest
+
+from framekeep.connect import InMemoryBackend
 
 # --- export -------------------------------------------------------------------------------------
 
@@ -80,11 +84,13 @@ def test_list_shows_the_live_sessions(framekeep, session: str) -> None:
     assert "1 session." in done.out
 
 
-def test_being_listed_does_not_keep_a_session_alive(framekeep, session: str) -> None:
-    before = framekeep("sessions", "list", "--json").json["sessions"][0]["expires_at"]
-    after = framekeep("sessions", "list", "--json").json["sessions"][0]["expires_at"]
-    moved = datetime.fromisoformat(after) - datetime.fromisoformat(before)
-    assert abs(moved.total_seconds()) < 0.01
+def test_being_listed_does_not_keep_a_session_alive(framekeep, people: pd.DataFrame) -> None:
+    with closing(InMemoryBackend(framekeep.directory, clock=lambda: time.time() - 600)) as long_ago:
+        long_ago.create_session("unused", people, "people.csv", 3600.0)
+    framekeep("sessions", "list", "--json")
+    expires = framekeep("sessions", "list", "--json").json["sessions"][0]["expires_at"]
+    left = datetime.fromisoformat(expires).timestamp() - time.time()
+    assert left < 3300, "a use would make it 3600 again"
 
 
 def test_show_tells_facts_columns_and_first_rows(framekeep, session: str) -> None:

@@ -12,7 +12,19 @@ from typing import Annotated
 
 import typer
 
-from framekeep.cli import audit, config, demo, exports, imports, serve, sessions, store, versions
+from framekeep.cli import (
+    audit,
+    config,
+    demo,
+    exports,
+    imports,
+    migrate,
+    outage,
+    serve,
+    sessions,
+    store,
+    versions,
+)
 from framekeep.cli.exits import INTERRUPTED, OK, UNEXPECTED, exit_code
 from framekeep.cli.run import Run, fall_silent, lift, printable
 from framekeep.errors import FramekeepError
@@ -77,6 +89,8 @@ sessions.add_to(app)
 versions.add_to(app)
 audit.add_to(app)
 store.add_to(app)
+migrate.add_to(app)
+outage.add_to(app)
 config.add_to(app)
 
 

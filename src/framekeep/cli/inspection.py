@@ -139,7 +139,8 @@ def _events(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
     from framekeep.manager import DataManager
 
     skip = set(asked["skip"])
-    with DataManager(Settings(storage_dir=asked["directory"])) as manager:
+    # A cache's good copy would hide damage of what is stored.
+    with DataManager(Settings(storage_dir=asked["directory"], local_cache_mb=0)) as manager:
         engine = manager.backend.engine
         if asked["file"] and isinstance(engine, LmdbEngine):
             yield {"event": "file"}

@@ -6,6 +6,7 @@ Results go to stdout (one JSON document with ``--json``), everything else to std
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import re
@@ -120,7 +121,13 @@ class Run:
         settings = self.settings()
         if not create:
             self.store_directory(settings)
-        with DataManager(settings) as manager:
+        library = logging.getLogger("framekeep")
+        library.addFilter(_not_raised)
+        try:
+            opened = DataManager(settings)
+        finally:
+            library.removeFilter(_not_raised)
+        with opened as manager:
             yield manager
 
     def store_directory(self, settings: Settings) -> Path:
@@ -171,6 +178,11 @@ class Run:
                     bar.update(task, description=what)
 
             yield step
+
+
+def _not_raised(record: logging.LogRecord) -> bool:
+    """Say whether a log line is of no error: that is raised as well, and the command line tells of it."""
+    return record.levelno < logging.ERROR
 
 
 def of(ctx: typer.Context) -> Run:
