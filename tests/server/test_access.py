@@ -19,7 +19,7 @@ from framekeep.errors import ConfigurationError
 from framekeep.frames import FRAME_TYPE, FRAMES_TYPE, pack_frames
 from framekeep.server.run import check_address, listening
 
-OPEN = ["/", "/health", "/health/ready", "/health/storage", "/docs", "/redoc", "/openapi.json"]
+OPEN = ["/", "/health", "/health/ready", "/health/storage", "/metrics", "/docs", "/redoc", "/openapi.json"]
 
 EVERYTHING: list[tuple[str, str, dict[str, Any]]] = [
     ("GET", "", {}),
@@ -48,17 +48,18 @@ EVERYTHING: list[tuple[str, str, dict[str, Any]]] = [
 
 
 @pytest.fixture
-def other(guarded: Served, unused_keys: Iterator[str]) -> httpx2.Client:
+def other(guarded: Served, unused_keys: Iterator[str]) -> Iterator[httpx2.Client]:
     """A client with another key than ``alone``."""
-    return guarded.client(next(unused_keys))
+    with guarded.client(next(unused_keys)) as client:
+        yield client
 
 
 @pytest.fixture
-def nobody(guarded: Served) -> httpx2.Client:
+def nobody(guarded: Served) -> Iterator[httpx2.Client]:
     """A client without a key."""
-    client = guarded.client()
-    del client.headers["authorization"]
-    return client
+    with guarded.client() as client:
+        del client.headers["authorization"]
+        yield client
 
 
 # --- who is asking --------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -21,6 +20,7 @@ from framekeep.replies import Replies
 from framekeep.server.access import Keys
 from framekeep.server.idempotency import Idempotency
 from framekeep.server.threads import Threads
+from framekeep.testing import ManualClock
 
 FRAME = body_of(pd.DataFrame({"a": [1]}))
 
@@ -304,13 +304,26 @@ async def answers_ok(send: Any) -> None:
 
 
 def test_what_takes_longer_than_the_lease_is_carried_out_once() -> None:
-    replies, threads, calls = Replies(MemoryEngine(), lease=0.3), Threads(), 0
+    renewals, calls = 0, 0
+
+    class Renewed(MemoryEngine):
+        def touch(self, space: Any, ttl: float, at: Any = None) -> Any:
+            nonlocal renewals
+            found = super().touch(space, ttl, at)
+            renewals += 1
+            return found
+
+    clock, threads = ManualClock(), Threads()
+    replies = Replies(Renewed(clock=clock), lease=0.3)
 
     async def slow(scope: Any, receive: Any, send: Any) -> None:
         nonlocal calls
         calls += 1
-        end = time.monotonic() + 1.0
-        while time.monotonic() < end:
+        for _ in range(4):
+            before = renewals
+            while renewals == before:
+                await asyncio.sleep(0.005)
+            clock.advance(0.25)
             _, status = await asked(app)
             assert status == 409
         await answers_ok(send)

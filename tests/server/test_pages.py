@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Endpoint
 from starlette.requests import Request
 
+from conftest import Endpoint
 from framekeep.server.pages import plain
 
 LIKE = ("etag", "content-type", "cache-control", "vary", "content-length")

@@ -36,9 +36,9 @@ def test_parameters_are_found(header: str, found: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("part", [";", '";', "a;", ";a", ';a="', '\\"', ";a=\\", "; ", ';a="\\'])
 def test_a_header_that_was_made_to_take_long_does_not(part: str) -> None:
-    start = time.perf_counter()
+    start = time.thread_time()
     parameters('attachment; filename="' + part * (1 << 17))
-    assert time.perf_counter() - start < 1.0
+    assert time.thread_time() - start < 1.0
 
 
 @pytest.mark.parametrize(

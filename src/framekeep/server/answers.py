@@ -60,7 +60,10 @@ class Ready(Answer):
     """Whether requests can be served."""
 
     model_config = _example(status="ready", error=None)
-    status: Literal["ready", "not ready"]
+    status: Literal["ready", "degraded", "not ready"] = Field(
+        description="degraded: what this machine holds is served, while Redis does not answer or was not "
+        "there at the start."
+    )
     error: str | None = Field(None, description="What is missing.")
 
 
@@ -78,10 +81,22 @@ class StorageHealth(Answer):
                 "reachable": True,
                 "latency_ms": 0.05,
                 "active_sessions": 3,
+                "mode": "embedded",
+                "state": "normal",
                 "redis_enabled": False,
                 "redis_available": False,
                 "redis_info": None,
                 "error": None,
+                "caches": {
+                    "process": {
+                        "hits": 90,
+                        "misses": 10,
+                        "hit_ratio": 0.9,
+                        "bytes": 1_204_224,
+                        "limit_bytes": 536_870_912,
+                    },
+                    "machine": None,
+                },
             }
         },
     )
@@ -92,12 +107,22 @@ class StorageHealth(Answer):
     reachable: bool
     latency_ms: float | None
     active_sessions: int | None
+    mode: Literal["embedded", "fallback", "strict", "standby"] = Field(
+        description="What is done while Redis does not answer: strict refuses requests, standby goes on "
+        "with what this machine holds; fallback: Redis was not there at the start."
+    )
+    state: Literal["normal", "outage", "returning"] = Field(
+        description="returning: Redis answers, and what was done on this machine goes there."
+    )
     redis_enabled: bool
     redis_available: bool
     redis_info: dict[str, Any] | None = Field(
         description="version, used_memory_mb, connected_clients, total_commands_processed, role, topology."
     )
     error: str | None
+    caches: dict[str, dict[str, Any] | None] = Field(
+        description="Of the worker that answers and of its machine: hits, misses, hit_ratio, bytes …"
+    )
 
 
 class Column(Answer):

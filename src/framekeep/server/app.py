@@ -124,7 +124,12 @@ def create_app(
         keys=lambda: app.state.service.keys,
     )
     frame_limit = chosen.max_frame_bytes + chosen.max_frame_bytes // 8
-    app.add_middleware(Envelope, file_limit=chosen.max_upload_size_mb * _MIB, frame_limit=frame_limit)
+    app.add_middleware(
+        Envelope,
+        file_limit=chosen.max_upload_size_mb * _MIB,
+        frame_limit=frame_limit,
+        storage=lambda: app.state.service.storage(),
+    )
     if chosen.cors_origins:  # outermost, or a page could not read what is refused below
         app.add_middleware(
             CORSMiddleware,
@@ -132,7 +137,8 @@ def create_app(
             allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key",
                            "X-Request-ID"],
-            expose_headers=["ETag", "Location", "X-Request-ID", "Content-Disposition", "Retry-After"],
+            expose_headers=["ETag", "Location", "X-Request-ID", "Content-Disposition", "Retry-After",
+                            "Framekeep-Storage"],
             max_age=600,
         )  # fmt: skip
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Callable
 from secrets import token_hex
 
 from starlette.requests import Request
@@ -68,13 +69,23 @@ class Envelope:
         file_limit: bytes of a body that is a file.
         frame_limit: bytes of a body that is a frame.
         patience: seconds to wait for the next part of a body.
+        storage: what to say of the storage in each answer; None while all is as it should be.
     """
 
-    def __init__(self, app: ASGIApp, *, file_limit: int, frame_limit: int, patience: float = 30.0) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        file_limit: int,
+        frame_limit: int,
+        patience: float = 30.0,
+        storage: Callable[[], bytes | None] = lambda: None,
+    ) -> None:
         self.app = app
         self.file_limit = file_limit
         self.frame_limit = frame_limit
         self.patience = patience
+        self.storage = storage
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -102,6 +113,8 @@ class Envelope:
                     policy,
                     *_HEADERS,
                 ]
+                if (told := self.storage()) is not None:
+                    message["headers"].append((b"framekeep-storage", told))
             await send(message)
 
         body = (

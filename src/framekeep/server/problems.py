@@ -6,6 +6,7 @@ unexpected says its request id and nothing else.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -210,7 +211,7 @@ def _framekeep(request_id: str, error: errors.FramekeepError) -> Response:
     if status == 401:
         headers["www-authenticate"] = 'Bearer realm="framekeep"'
     if status == 503:
-        headers["retry-after"] = "1"
+        headers["retry-after"] = str(max(1, math.ceil(getattr(error, "retry_after", None) or 0)))
     if status >= 500:
         log.error("storage", request_id=request_id, code=error.code, error=str(error))
     more: dict[str, Any] = {}

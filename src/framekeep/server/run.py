@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import signal
 import socket
 import sys
@@ -10,7 +11,6 @@ import sys
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
 
 from framekeep.config import Settings
 from framekeep.errors import ConfigurationError, StorageUnavailableError
@@ -18,6 +18,7 @@ from framekeep.manager import DataManager
 from framekeep.server.app import create_app
 from framekeep.server.log import configure, log
 from framekeep.server.protocol import Protocol
+from framekeep.server.supervisor import Supervisor
 
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
@@ -45,7 +46,7 @@ def serve(settings: Settings, *, application: str = "framekeep.server.run:applic
         StorageError: the storage cannot be used.
     """
     check_address(settings)
-    DataManager(settings).close()  # what is wrong with the storage is said here, not by each worker
+    check_storage(settings)
     sockets = listening(settings.serve_host, settings.serve_port)
     configure()
     config = uvicorn.Config(
@@ -72,7 +73,7 @@ def serve(settings: Settings, *, application: str = "framekeep.server.run:applic
     started = True
     try:
         if settings.serve_workers > 1:
-            supervisor = Multiprocess(config, sockets=sockets)
+            supervisor = Supervisor(config, sockets=sockets)
             supervisor.run()
             started = all(each.exitcode != STARTUP_FAILURE for each in supervisor.processes)
         else:
@@ -136,6 +137,22 @@ def check_address(settings: Settings) -> None:
         f"SERVE_HOST={settings.serve_host} can be reached from other machines, and there are no API_KEYS: "
         "anybody could read and change every session. Set API_KEYS, or listen on 127.0.0.1."
     )
+
+
+def check_storage(settings: Settings) -> None:
+    """Refuse to start on a storage that cannot be used: once, and not in each worker.
+
+    What can be lived with the workers find as well, and say it in the service's log, which there is not yet.
+
+    Raises:
+        StorageError: the storage cannot be used.
+    """
+    library = logging.getLogger("framekeep")
+    was, library.disabled = library.disabled, True
+    try:
+        DataManager(settings).close()
+    finally:
+        library.disabled = was
 
 
 def is_loopback(host: str) -> bool:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 from framekeep.config import Settings
 from framekeep.errors import FramekeepError, LockTimeoutError
@@ -22,6 +23,8 @@ SWEEP_EVERY = 60.0
 """Seconds between two sweeps of what has expired."""
 
 _MIB = 1 << 20
+
+_STORAGE_FRESH = 0.25  # seconds
 
 
 class Service:
@@ -58,6 +61,7 @@ class Service:
             scratch=self.scratch,
         )
         self._sweeper: asyncio.Task[None] | None = None
+        self._storage: tuple[float, bytes | None] = (-_STORAGE_FRESH - 1.0, None)
 
     def new_id(self) -> str:
         """Return a fresh unguessable id."""
@@ -105,13 +109,30 @@ class Service:
         except LockTimeoutError:
             return 0, 0
 
-    def ready(self) -> str | None:
-        """Return why the service cannot serve; None if it can."""
+    def ready(self) -> tuple[Literal["ready", "degraded", "not ready"], str | None]:
+        """Return "ready", "degraded" or "not ready", and what is wrong."""
         try:
             health = self.manager.get_backend_health()
         except FramekeepError as error:
-            return str(error)
-        return None if health["status"] != "unhealthy" else str(health["error"] or "the storage is unhealthy")
+            return "not ready", str(error)
+        match health["status"]:
+            case "unhealthy":
+                return "not ready", str(health["error"] or "the storage is unhealthy")
+            case "degraded":
+                return "degraded", health["error"]
+        return "ready", None
+
+    def storage(self) -> bytes | None:
+        """Return what each answer says of a storage that is not as it should be: ``standby; outage``."""
+        now = time.monotonic()
+        if now - self._storage[0] > _STORAGE_FRESH:
+            told = None
+            with suppress(FramekeepError):  # closed
+                mode, state = self.manager.storage_state()
+                if state != "normal" or mode == "fallback":
+                    told = f"{mode}; {state}".encode()
+            self._storage = now, told
+        return self._storage[1]
 
     def progress_path(self, prefix: str, id: str | None) -> Path | None:
         """Return the file of an upload's progress."""

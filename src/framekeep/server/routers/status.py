@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from framekeep.errors import AuthenticationError
 from framekeep.server.answers import Alive, Ready, Root, StorageHealth
 from framekeep.server.asking import Running
+from framekeep.server.metrics import MEDIA_TYPE, rendered
 from framekeep.server.problems import documented
 
 router = APIRouter(tags=["status"], responses=documented(405, 500, 503))
@@ -36,11 +37,23 @@ async def health() -> Alive:
 
 @router.get("/health/ready", summary="Readiness", responses={503: {**documented(503)[503], "model": Ready}})
 async def ready(service: Running, response: Response) -> Ready:
-    """200 when requests can be served, 503 when the storage does not answer."""
-    error = await service.threads.quick(service.ready)
-    if error is not None:
+    """200 when requests can be served, if only some of them (degraded); 503 when none can."""
+    found, error = await service.threads.quick(service.ready)
+    if found == "not ready":
         response.status_code = 503
-    return Ready(status="ready" if error is None else "not ready", error=error)
+    return Ready(status=found, error=error)
+
+
+@router.get(
+    "/metrics",
+    summary="Metrics",
+    response_class=Response,
+    responses={200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}},
+)
+async def metrics(service: Running) -> Response:
+    """For Prometheus: the storage's state and caches, as the worker that answers sees them."""
+    text = await service.threads.quick(rendered, service.manager)
+    return Response(text, media_type=MEDIA_TYPE)
 
 
 @router.get(
