@@ -45,8 +45,8 @@ class Outcome:
         self.diary.lost += told["lost"]
 
 
-def run(address: Address, users: int, *, seconds: float, processes: int = 2) -> Outcome:
-    """Let users work for some seconds.
+def run(address: Address, users: int, *, seconds: float, processes: int = 2, pause: float = 0.0) -> Outcome:
+    """Let users work for some seconds, with pauses of so many seconds on average between two steps.
 
     Raises:
         RuntimeError: a process of users failed; what it said is in the message.
@@ -56,7 +56,7 @@ def run(address: Address, users: int, *, seconds: float, processes: int = 2) -> 
     running = [
         subprocess.Popen(
             [sys.executable, "-m", "benchmarks.crowd", host, str(port), "--users", str(share),
-             "--first", str(sum(shares[:n])), "--seconds", str(seconds)],
+             "--first", str(sum(shares[:n])), "--seconds", str(seconds), "--pause", str(pause)],
             cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         for n, share in enumerate(shares)
@@ -82,7 +82,9 @@ async def _live(options: argparse.Namespace) -> dict[str, Any]:
 
     await asyncio.gather(
         *(
-            User(address, options.first + number, diary).live(goes_on, meddled=number < options.meddle)
+            User(address, options.first + number, diary).live(
+                goes_on, meddled=number < options.meddle, pause=options.pause
+            )
             for number in range(options.users)
         )
     )
@@ -97,6 +99,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="number of the first user; seeds what they do")
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds between two steps, on average")
     parser.add_argument("--steps", type=int, help="steps of each user, in place of seconds")
     parser.add_argument(
         "--meddle", type=int, default=0, help="how many sessions are changed unknown to their user"

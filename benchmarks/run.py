@@ -20,6 +20,10 @@ from time import perf_counter
 from benchmarks import (
     codecs,
     reads,
+    redis_frames,
+    redis_neighbours,
+    redis_outage,
+    redis_scale,
     report,
     service_import,
     service_pages,
@@ -42,10 +46,14 @@ BY_SIZE: dict[str, Callable[[Arena, int], None]] = {
     "first": reads.first,
     "bytes": space.versions,
     "memory": space.memory,
+    "redis-frames": redis_frames.frames,
 }
 TOGETHER: dict[str, Callable[[Arena], None]] = {
     "undo": writes.undo,
     "page": reads.pages,
+    "redis-neighbours": redis_neighbours.neighbours,
+    "redis-outage": redis_outage.outage,
+    "redis-scale": redis_scale.scale,
     "service-pages": service_pages.pages,
     "service-excel": service_import.excel,
     "service-memory": service_upload.memory,

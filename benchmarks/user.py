@@ -6,6 +6,7 @@ the end the session's frame must equal it exactly: an edit that is lost, made tw
 
 from __future__ import annotations
 
+import asyncio
 import io
 import random
 import time
@@ -106,12 +107,15 @@ class User:
         self._etag = ""
         self._made = 0
 
-    async def live(self, goes_on: Callable[[int], bool], *, meddled: bool = False) -> None:
+    async def live(
+        self, goes_on: Callable[[int], bool], *, meddled: bool = False, pause: float = 0.0
+    ) -> None:
         """Work while ``goes_on(steps done)``, then compare everything and delete the session.
 
         Args:
             goes_on: says whether to take another step.
             meddled: whether somebody changes the session behind the user's back before it is compared.
+            pause: seconds between two steps, on average; they vary as those of people do.
         """
         steps: list[tuple[int, Callable[[], Awaitable[None]]]] = [
             (40, self._page),
@@ -132,6 +136,8 @@ class User:
             while goes_on(done):
                 await self._random.choices(steps, weights)[0][1]()
                 done += 1
+                if pause:
+                    await asyncio.sleep(self._random.expovariate(1.0 / pause))
             if meddled:
                 await self._meddle()
             await self._end()

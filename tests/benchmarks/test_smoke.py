@@ -12,13 +12,17 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 STORE = ("create", "edit", "kinds", "get", "first", "bytes", "memory", "undo", "page", "codecs")
+REDIS = ("redis-frames", "redis-neighbours", "redis-scale")
+OUTAGE = ("redis-outage",)
 SERVICE = ("service-pages", "service-excel", "service-memory", "service-health", "service-users")
-UNITS = {"ms", "MB", "x frame", "errors", "lost edits", "a second"}
+UNITS = {"ms", "s", "MB", "x frame", "x strict", "errors", "lost edits", "a second"}
 
 
-@pytest.fixture(scope="module", params=[STORE, SERVICE], ids=["store", "service"])
+@pytest.fixture(
+    scope="module", params=[STORE, SERVICE, REDIS, OUTAGE], ids=["store", "service", "redis", "outage"]
+)
 def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Run ``--quick`` on 300 rows, half of the groups at a time, and return what it wrote."""
+    """Run ``--quick`` on 300 rows, some of the groups at a time, and return what it wrote."""
     place = tmp_path_factory.mktemp("bench")
     out = place / "report.json"
     command = [sys.executable, "-m", "benchmarks.run", "--quick", "--rows", "300", "--effort", "2"]
@@ -47,7 +51,7 @@ def test_every_group_has_rows(report: dict[str, Any]) -> None:
 def test_no_group_is_left_out() -> None:
     asked = [sys.executable, "-c", "from benchmarks.run import GROUPS; print(*GROUPS)"]
     groups = subprocess.run(asked, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
-    assert sorted(groups.split()) == sorted(STORE + SERVICE)
+    assert sorted(groups.split()) == sorted(STORE + REDIS + OUTAGE + SERVICE)
 
 
 def test_each_row_has_a_figure_with_unit_and_samples(report: dict[str, Any]) -> None:
