@@ -8,14 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = (
-    "README.md",
-    "ARCHITECTURE.md",
-    "CONTRIBUTING.md",
-    "CHANGELOG.md",
-    "docs/cli.md",
-    "docs/operating.md",
-)
+PAGES = sorted(str(page.relative_to(ROOT)) for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 
 def blocks() -> list[str]:
@@ -53,5 +46,13 @@ def test_the_walk_prints_what_its_comments_say(
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_inside_the_tree_leads_somewhere(page: str) -> None:
     source = ROOT / page
-    targets = re.findall(r"\]\((?!https?://|#)([^)#]+)[^)]*\)", source.read_text(encoding="utf-8"))
-    assert [target for target in targets if not (source.parent / target).exists()] == []
+    targets = re.findall(r"\]\((?!https?://)([^)#]*)#?([^)]*)\)", source.read_text(encoding="utf-8"))
+    there = [(source.parent / target if target else source, heading) for target, heading in targets]
+    assert [target for target, _ in there if not target.exists()] == []
+    assert [heading for target, heading in there if heading and heading not in headings(target)] == []
+
+
+def headings(page: Path) -> list[str]:
+    """Return how links call the headings of a page."""
+    found = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
+    return [re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in found]
