@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from framekeep.errors import DamagedFileError, ImportLimitError, ServiceError
-from framekeep.importing import Importer
+from framekeep.importing import Importer, sandbox
 from framekeep.importing.model import MIB
 
 from .conftest import LIMITS, Orders, idle, lives, until, written
@@ -425,6 +425,33 @@ def test_what_two_killed_processes_left_is_removed_by_the_next(orders: Orders, t
     with Importer(scratch=scratch, readers=READERS) as importer:
         importer.warm()
         assert left[0] not in scratch.iterdir()
+
+
+@pytest.mark.parametrize("when", ["before it is opened", "before it is locked"])
+def test_a_directory_that_another_start_sweeps_away_is_made_again(
+    orders: Orders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    made: list[Path] = []
+
+    def swept(before: str) -> None:
+        if when == before and len(made) == 1:
+            made[0].rmdir()
+
+    def make(**options: Any) -> str:
+        made.append(Path(mkdtemp(**options)))
+        swept("before it is opened")
+        return str(made[-1])
+
+    def lock(descriptor: int, how: int) -> None:
+        swept("before it is locked")
+        flock(descriptor, how)
+
+    mkdtemp, flock = sandbox.tempfile.mkdtemp, sandbox.fcntl.flock
+    monkeypatch.setattr(sandbox.tempfile, "mkdtemp", make)
+    monkeypatch.setattr(sandbox.fcntl, "flock", lock)
+    with Importer(limits=LIMITS, scratch=tmp_path, readers=READERS) as importer:
+        assert rows(importer, orders("nothing")) == 3
+        assert [path.exists() for path in made] == [False, True]
 
 
 def test_the_directory_of_a_living_importer_is_left_alone(orders: Orders, tmp_path: Path) -> None:

@@ -357,9 +357,12 @@ class _Directory:
             _sweep(scratch)
             while True:
                 self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=scratch))
-                self.descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    self.descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                except FileNotFoundError:
+                    continue  # the sweep of another process, which starts as well, was faster
                 fcntl.flock(self.descriptor, fcntl.LOCK_EX)
-                if self.path.exists():  # no sweep was faster
+                if self.path.exists():  # still there: from here on, no sweep takes it
                     break
                 os.close(self.descriptor)
         except OSError as error:
