@@ -82,6 +82,10 @@ class Served:
         lines = (self.directory / "log").read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
+    def started(self) -> set[int]:
+        """Return the processes of the workers that have started, the dead ones too."""
+        return {line["pid"] for line in self.log() if line["event"] == "Application startup complete."}
+
     def scratch(self) -> list[str]:
         """Return the temporary files that uploads and imports have."""
         found = (self.store / "scratch").glob("**/*")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +16,6 @@ from serving import SESSIONS, body_of, client, new_session, serve, until
 from framekeep.config import Settings
 from framekeep.frames import FRAME_TYPE, pack
 from framekeep.manager import DataManager
-from framekeep.server.run import WORKER_PATIENCE
 
 HEADERS = {"content-type": FRAME_TYPE}
 
@@ -138,41 +135,3 @@ def test_ctrl_c_ends_the_service_with_0(tmp_path: Path) -> None:
     with serve(tmp_path) as served:
         assert served.stop(signal.SIGINT) == 0
         assert served.noise() == []
-
-
-def test_a_worker_that_is_killed_while_it_hangs_is_missed_at_once(
-    tmp_path: Path, people: pd.DataFrame
-) -> None:
-    with serve(tmp_path, workers=2) as served, served.client() as http:
-        new_session(http, people)
-        victim = served.log()[-1]["pid"]
-        os.kill(victim, signal.SIGSTOP)
-        time.sleep(1.5)  # it is asked twice a second how it is
-        os.kill(victim, signal.SIGKILL)
-        died = f"Child process [{victim}] died"
-        until(lambda: any(died == line["event"] for line in served.log()), "missed", WORKER_PATIENCE / 2)
-
-
-def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(
-    tmp_path: Path, people: pd.DataFrame
-) -> None:
-    with serve(tmp_path, workers=2) as served, served.client() as http:
-        session = new_session(http, people)
-        victim = served.log()[-1]["pid"]
-        assert victim != served.process.pid
-        os.kill(victim, signal.SIGKILL)
-        until(lambda: any("died" in line["event"] for line in served.log()), "the worker is missed")
-
-        def again() -> bool:
-            try:
-                return len(http.get(f"{SESSIONS}/{session}/data").json()["rows"]) == 3
-            except httpx2.TransportError:
-                return False
-
-        until(again, "another one answers")
-        started = {line["pid"] for line in served.log() if "startup complete" in line["event"]}
-        until(
-            lambda: len({line["pid"] for line in served.log() if "startup complete" in line["event"]}) >= 3,
-            f"a third worker has started after {started}",
-        )
-        assert served.stop() == 0

@@ -10,7 +10,6 @@ import sys
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.config import STARTUP_FAILURE
 
 from framekeep.config import Settings
 from framekeep.errors import ConfigurationError, StorageUnavailableError
@@ -75,7 +74,7 @@ def serve(settings: Settings, *, application: str = "framekeep.server.run:applic
         if settings.serve_workers > 1:
             supervisor = Supervisor(config, sockets=sockets)
             supervisor.run()
-            started = all(each.exitcode != STARTUP_FAILURE for each in supervisor.processes)
+            started = not supervisor.failed
         else:
             server = uvicorn.Server(config)
             server.run(sockets)

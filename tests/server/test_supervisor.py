@@ -1,0 +1,93 @@
+"""Several workers: those that die, hang or cannot start, and what the others do meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import httpx2
+import pandas as pd
+from serving import SESSIONS, Served, new_session, refused, serve, until
+
+from framekeep.server.run import WORKER_PATIENCE
+from framekeep.testing import redis_servers
+
+
+def victim_of(served: Served) -> int:
+    """Return the process of a worker, when all have started."""
+    until(lambda: len(served.started()) == served.workers, "all workers have started")
+    return max(served.started())
+
+
+def answers(http: httpx2.Client, path: str) -> httpx2.Response | None:
+    """Return what a worker answers; None if it is the one that has just died."""
+    try:
+        return http.get(path)
+    except httpx2.TransportError:
+        return None
+
+
+def test_a_worker_that_is_killed_while_it_hangs_is_missed_at_once(tmp_path: Path) -> None:
+    with serve(tmp_path, workers=2) as served:
+        victim = victim_of(served)
+        os.kill(victim, signal.SIGSTOP)
+        time.sleep(1.5)  # it is asked twice a second how it is
+        os.kill(victim, signal.SIGKILL)
+        died = f"Child process [{victim}] died"
+        until(lambda: any(died == line["event"] for line in served.log()), "missed", WORKER_PATIENCE / 2)
+
+
+def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(
+    tmp_path: Path, people: pd.DataFrame
+) -> None:
+    with serve(tmp_path, workers=2) as served, served.client() as http:
+        session = new_session(http, people)
+        os.kill(victim_of(served), signal.SIGKILL)
+
+        def again() -> bool:
+            found = answers(http, f"{SESSIONS}/{session}/data")
+            return found is not None and len(found.json()["rows"]) == 3
+
+        until(again, "another one answers")
+        until(lambda: len(served.started()) == 3, "a third worker has started")
+        assert served.stop() == 0
+
+
+def test_a_service_that_ends_does_not_wait_for_what_a_worker_answers(tmp_path: Path) -> None:
+    with serve(tmp_path, workers=2) as served:
+        victim = victim_of(served)
+        os.kill(victim, signal.SIGSTOP)
+        time.sleep(1.5)  # now it is asked how it is
+        served.process.send_signal(signal.SIGTERM)
+        told = f"Terminated child process [{victim}]"
+        until(lambda: any(told == line["event"] for line in served.log()), "ending", WORKER_PATIENCE / 2)
+        os.kill(victim, signal.SIGCONT)
+        assert served.process.wait(60) == 0
+
+
+def test_while_one_worker_cannot_start_the_others_serve_and_it_is_tried_again(tmp_path: Path) -> None:
+    with redis_servers.server(tmp_path / "redis") as redis:
+        settings = {"redis_enabled": True, "redis_url": redis.url, "storage_fallback_to_memory": False}
+        with serve(tmp_path / "service", workers=2, settings=settings) as served, served.client() as http:
+            victim = victim_of(served)
+            redis.kill()
+            os.kill(victim, signal.SIGKILL)
+            told = "could not start. It is tried again in"
+            until(lambda: sum(told in line["event"] for line in served.log()) >= 2, "it cannot start")
+            answer = until(lambda: answers(http, "/health/ready"), "the other one answers")
+            assert answer.status_code == 503
+            assert http.get("/health").status_code == 200
+            redis.start()
+            until(lambda: len(served.started()) == 3, "it starts")
+            until(lambda: (found := answers(http, "/health/ready")) and found.is_success, "it is ready")
+            assert served.stop() == 0
+
+
+def test_where_no_worker_can_start_the_service_ends(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "scratch").write_text("in the way of a directory")
+    code, said = refused(tmp_path, {}, "--workers", "2")
+    assert code != 0
+    assert "The service could not start" in said
