@@ -13,7 +13,7 @@ import pytest
 from serving import SESSIONS, Endpoint, Served, body_of, new_session
 
 from framekeep.engines.memory import MemoryEngine
-from framekeep.errors import StorageFullError
+from framekeep.errors import StorageFullError, StorageUnavailableError
 from framekeep.frames import FRAME_TYPE
 from framekeep.names import new_id
 from framekeep.replies import Replies
@@ -353,4 +353,49 @@ def test_what_was_done_is_answered_when_there_is_no_room_for_the_reply() -> None
     app = Idempotency(quick, replies=lambda: replies, threads=lambda: threads, keys=Keys)
     assert asyncio.run(asked(app))[1] == 200
     assert asyncio.run(asked(app))[1] == 409
+    threads.close()
+
+
+@pytest.mark.parametrize(("reads", "then"), [(True, 409), (False, 200)])
+def test_what_is_cut_off_is_not_done_beside_what_may_still_be_going_on(reads: bool, then: int) -> None:
+    replies, threads = Replies(MemoryEngine()), Threads()
+    begun = asyncio.Event()
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        if reads:
+            await receive()
+        if not begun.is_set():
+            begun.set()
+            await asyncio.Event().wait()
+        await answers_ok(send)
+
+    app = Idempotency(slow, replies=lambda: replies, threads=lambda: threads, keys=Keys)
+
+    async def cut_off_and_again() -> int:
+        first = asyncio.create_task(asked(app))
+        await begun.wait()
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        return (await asked(app))[1]
+
+    assert asyncio.run(cut_off_and_again()) == then
+    threads.close()
+
+
+def test_an_error_is_told_also_when_the_claim_cannot_be_given_back() -> None:
+    class Away(MemoryEngine):
+        def commit(self, space: Any, change: Any) -> None:
+            if change.expected is not None:
+                raise StorageUnavailableError("The storage does not answer.")
+            super().commit(space, change)
+
+    replies, threads = Replies(Away()), Threads()
+
+    async def broken(scope: Any, receive: Any, send: Any) -> None:
+        raise ZeroDivisionError
+
+    app = Idempotency(broken, replies=lambda: replies, threads=lambda: threads, keys=Keys)
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(asked(app))
     threads.close()

@@ -147,10 +147,16 @@ class Idempotency:
 
         try:
             await self.app(scope, body.receive, noted)
-        finally:
+        except asyncio.CancelledError:
+            # Cut off. What runs in a thread goes on and may yet be stored: another attempt waits for the lease,
+            # unless there was nothing to begin with before the rest of the body.
             done.set()
-            if not settled:
-                await self._threads().quick(claim.release)
+            settled = settled or body.whole
+            raise
+        finally:
+            if not settled:  # it ended before its answer, or in the middle of it
+                status = 500
+                await settle()
 
     async def _renew(self, claim: Claim, done: asyncio.Event) -> None:
         """Keep the claim while the request takes its time, as a large file over a slow line does."""
@@ -163,11 +169,16 @@ class Idempotency:
 
 
 class _Hashed:
-    """A body that is hashed as it is read."""
+    """A body that is hashed as it is read.
+
+    Attributes:
+        whole: all of it has been read.
+    """
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._receive = receive
         self._more = True
+        self.whole = False
         query = scope.get("query_string", b"")
         self._hash = blake3.blake3(b"\0".join([scope["method"].encode(), scope["path"].encode(), query, b""]))
 
@@ -176,6 +187,7 @@ class _Hashed:
         if message["type"] == "http.request":
             self._hash.update(message.get("body", b""))
             self._more = message.get("more_body", False)
+            self.whole = not self._more
         else:
             self._more = False
         return message
