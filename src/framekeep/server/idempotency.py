@@ -148,8 +148,8 @@ class Idempotency:
         try:
             await self.app(scope, body.receive, noted)
         except asyncio.CancelledError:
-            # Cut off. What runs in a thread goes on and may yet be stored: another attempt waits for the lease,
-            # unless there was nothing to begin with before the rest of the body.
+            # Cut off. What runs in a thread goes on and may yet be stored, so another attempt waits for the
+            # lease; unless the rest of the body was still to come, before which nothing begins.
             done.set()
             settled = settled or body.whole
             raise
