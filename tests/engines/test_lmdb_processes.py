@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import random
 import signal
 import struct
@@ -93,6 +94,30 @@ def test_many_processes_may_make_one_store(directory: Path, start: Start) -> Non
     for process in engines:
         _, trouble = process.communicate(timeout=60)
         assert process.returncode == 0 or "Conflict" in trouble.splitlines()[-1], trouble
+
+
+def test_who_waits_for_one_that_is_killed_before_the_store_is_made_makes_it(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory.mkdir()
+    with (directory / lmdb_store.LOCK_FILE).open("w") as first:
+        fcntl.flock(first, fcntl.LOCK_EX)
+
+        def locked(store: lmdb_store.Store, how: int) -> bool:
+            if not (got := once(store, how)):
+                fcntl.flock(first, fcntl.LOCK_UN)
+            return got
+
+        once = lmdb_store.Store._locked
+        monkeypatch.setattr(lmdb_store.Store, "_locked", locked)
+        LmdbEngine(directory).close()
+
+
+def test_store_deleted_while_it_is_open_elsewhere_is_not_made_anew(directory: Path, start: Start) -> None:
+    ready(start("hold_open.py", directory, "open"))
+    (directory / lmdb_store.FILE).unlink()
+    with pytest.raises(StoreDamagedError, match="stop the others"):
+        LmdbEngine(directory)
 
 
 def test_touched_expiries_in_use_elsewhere_are_not_replaced(directory: Path, start: Start) -> None:

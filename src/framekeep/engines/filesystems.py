@@ -1,4 +1,4 @@
-"""Which file system a directory is on, and whether the embedded store is safe there.
+"""Directories of the embedded store: which file system they are on, whether it is safe there, making them.
 
 LMDB's locks and shared memory map need all processes on one machine with one page cache.
 """
@@ -57,3 +57,20 @@ def refuse_network(directory: Path, mounts: str | None = None) -> None:
             "embedded engine are not safe. Set STORAGE_DIR to a local disk, or share between machines "
             "with Redis."
         )
+
+
+def make_directory(directory: Path) -> None:
+    """Make a directory with those above it, so that a power cut does not take it away again."""
+    missing = [each for each in (directory, *directory.parents) if not each.exists()]
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for made in missing:
+        sync_directory(made.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Let the names in a directory survive a power cut."""
+    fd = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -23,7 +23,7 @@ import lmdb
 
 from framekeep.engines import lmdb_pages as pages
 from framekeep.engines import lmdb_records as records
-from framekeep.engines.filesystems import refuse_network
+from framekeep.engines.filesystems import make_directory, refuse_network, sync_directory
 from framekeep.engines.lmdb_errors import translated
 from framekeep.engines.lmdb_gate import Gate
 from framekeep.errors import (
@@ -55,6 +55,7 @@ _MODE = 0o600  # what a session holds is its user's, not every account's on the 
 _LOCK_BYTES = MAX_READERS * 64 + pages.PAGE_SIZE
 _GROW_AHEAD = 1 << 20
 _POLL_SECONDS = 0.005
+_LOOKS = 20
 
 
 class TouchedFull(Exception):
@@ -286,7 +287,7 @@ class Store:
                     "or start the program again for a new one."
                 )
             refuse_network(self.directory)
-            _make_directory(self.directory)
+            make_directory(self.directory)
             self._lock_fd = os.open(self.directory / LOCK_FILE, os.O_RDWR | os.O_CREAT, _MODE)
             self._enter_directory()
             pages.needed_size(self.path)  # what is no store is not even mapped
@@ -368,7 +369,7 @@ class Store:
                 os.unlink(new)
             raise
         os.replace(new, self.path)
-        _sync_directory(self.directory)
+        sync_directory(self.directory)
 
     def _refuse_others(self, env: lmdb.Environment, txn: lmdb.Transaction[bytes]) -> None:
         foreign = ForeignStoreError(
@@ -436,31 +437,44 @@ class Store:
         see the same ones: two containers with namespaces of their own would take each other's readers for
         dead, and reuse pages being read.
         """
-        here = _pid_namespace()
-        if self._locked(fcntl.LOCK_EX):
-            os.pwrite(self._lock_fd, here, 0)
-            self._drop_touched_of_other_boots()
-            self._reserve_lock_files()
-            if not os.path.exists(self.path):
-                self._make_file()
-            self._drop_unreadable_touched()
+        here, looks = _pid_namespace(), 0
         deadline = time.monotonic() + BUSY_SECONDS
-        while not self._locked(fcntl.LOCK_SH):
-            if time.monotonic() > deadline:
+        while True:
+            if self._locked(fcntl.LOCK_EX):
+                os.pwrite(self._lock_fd, here, 0)
+                self._drop_touched_of_other_boots()
+                self._reserve_lock_files()
+                if not os.path.exists(self.path):
+                    self._make_file()
+                self._drop_unreadable_touched()
+            if self._locked(fcntl.LOCK_SH):
+                refusal = self._refusal(here)
+                if refusal is None:
+                    return
+                # Or the first one was killed before all was there: then one of those who waited is the first.
+                looks += 1
+                if looks > _LOOKS:
+                    raise refusal
+                fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
+            elif time.monotonic() > deadline:
                 raise StorageBusyError(
                     f"The store {self.path} is being compacted by another process; try again."
                 )
             time.sleep(_POLL_SECONDS)
+
+    def _refusal(self, here: bytes) -> StorageError | None:
+        """Return why what is in the directory must not be used together with those who have it open."""
         if os.pread(self._lock_fd, len(here), 0) != here:
-            raise StorageBusyError(
+            return StorageBusyError(
                 f"The store {self.path} is open in another container. Let the containers share one PID "
                 "namespace, or use Redis to share sessions between them."
             )
         if not os.path.exists(self.path):
-            raise StoreDamagedError(
+            return StoreDamagedError(
                 f"The store {self.path} was deleted or moved while another process has it open. Put it back, "
                 "or stop the others to start anew."
             )
+        return None
 
     def _locked(self, how: int) -> bool:
         try:
@@ -515,7 +529,7 @@ class Store:
         finally:
             os.close(fd)
         os.replace(copy, self.path)
-        _sync_directory(self.directory)
+        sync_directory(self.directory)
         return before, os.stat(self.path).st_size
 
     # --- forks ----------------------------------------------------------------------------------
@@ -551,23 +565,6 @@ class Store:
 
 _graveyard: list[lmdb.Environment | None] = []
 """What a child inherited inside a call: kept for ever, since closing would end the parent's readers."""
-
-
-def _make_directory(directory: Path) -> None:
-    """Make a directory with those above it, so that a power cut does not take it away again."""
-    missing = [each for each in (directory, *directory.parents) if not each.exists()]
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for made in missing:
-        _sync_directory(made.parent)
-
-
-def _sync_directory(directory: Path) -> None:
-    """Let the names in a directory survive a power cut."""
-    fd = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _pid_namespace() -> bytes:
