@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import httpx2
 import pandas as pd
-from serving import SESSIONS, Served, new_session, refused, serve, until
+from serving import PATIENCE, PROGRAMS, SESSIONS, Served, new_session, refused, serve, until
 
 from framekeep.server.run import WORKER_PATIENCE
 from framekeep.testing import redis_servers
@@ -19,6 +21,20 @@ def victim_of(served: Served) -> int:
     """Return the process of a worker, when all have started."""
     until(lambda: len(served.started()) == served.workers, "all workers have started")
     return max(served.started())
+
+
+def children(served: Served) -> set[int]:
+    """Return the processes that the parent has started, and that are there."""
+    task = Path("/proc") / str(served.process.pid) / "task" / str(served.process.pid) / "children"
+    return {int(pid) for pid in task.read_text().split()}
+
+
+def lives(pid: int) -> bool:
+    """Say whether a process is there, and not only its number."""
+    try:
+        return "\nState:\tZ" not in (Path("/proc") / str(pid) / "status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def answers(http: httpx2.Client, path: str) -> httpx2.Response | None:
@@ -91,3 +107,77 @@ def test_where_no_worker_can_start_the_service_ends(tmp_path: Path) -> None:
     code, said = refused(tmp_path, {}, "--workers", "2")
     assert code != 0
     assert "The service could not start" in said
+
+
+def test_where_all_workers_die_at_the_start_the_service_ends(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(PROGRAMS / "several_workers.py")],
+        cwd=tmp_path,
+        env={**os.environ, "STORAGE_DIR": str(tmp_path / "store"), "DYING": "yes"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "No worker could start" in done.stderr
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    with serve(tmp_path, workers=2) as served:
+        victim_of(served)
+        served.process.kill()
+        served.process.wait()
+        until(lambda: not any(lives(pid) for pid in served.started()), "the workers end")
+        assert sum(line["event"] == "Application shutdown complete." for line in served.log()) == 2
+
+
+def test_sighup_replaces_all_workers_while_the_service_answers(tmp_path: Path) -> None:
+    with serve(tmp_path, workers=2) as served, served.client() as http:
+        victim_of(served)
+        before = served.started()
+        served.process.send_signal(signal.SIGHUP)
+
+        def replaced() -> bool:
+            found = answers(http, "/health")
+            assert found is None or found.is_success
+            return len(served.started()) == 4 and not any(lives(pid) for pid in before)
+
+        until(replaced, "all are replaced")
+        assert all(lives(pid) for pid in served.started() - before)
+        assert served.stop() == 0
+        assert not any(lives(pid) for pid in served.started())
+
+
+def test_a_service_that_replaces_its_workers_can_be_stopped(tmp_path: Path) -> None:
+    with serve(tmp_path, workers=2) as served:
+        victim_of(served)
+        before = children(served)
+        served.process.send_signal(signal.SIGHUP)
+        [fresh] = until(lambda: children(served) - before, "a new worker is begun with")
+        os.kill(fresh, signal.SIGSTOP)
+        served.process.send_signal(signal.SIGTERM)
+        told = f"Terminated child process [{fresh}]"
+        until(lambda: any(told == line["event"] for line in served.log()), "ending", WORKER_PATIENCE / 2)
+        os.kill(fresh, signal.SIGCONT)
+        assert served.process.wait(60) == 0
+        assert served.noise() == []
+
+
+def test_workers_become_more_and_fewer(tmp_path: Path) -> None:
+    with serve(tmp_path, workers=2) as served:
+        victim_of(served)
+        before = served.started()
+        served.process.send_signal(signal.SIGTTIN)
+        until(lambda: len(served.started()) == 3, "one more")
+        served.process.send_signal(signal.SIGTTOU)
+        until(lambda: {pid for pid in served.started() if lives(pid)} == before, "one less")
+        assert served.stop() == 0
+
+
+def test_a_worker_that_does_not_end_is_killed(tmp_path: Path) -> None:
+    with serve(tmp_path, workers=2, program="several_workers.py") as served:
+        victim = victim_of(served)
+        os.kill(victim, signal.SIGSTOP)
+        assert served.stop() == 0
+        assert not lives(victim)

@@ -1,102 +1,213 @@
 """The parent of several workers, which replaces those that died, hang or cannot start.
 
-uvicorn's ends the service when one worker cannot start, whatever the others do: one that was killed while
-Redis was away took them all with it. It also waits for what a worker answers, and not for its death: one that
-was killed while it was asked, most likely because it took too much memory and was busy, was replaced only
-when its patience was over.
+In place of uvicorn's ``Multiprocess``. That ends the service when one worker cannot start, whatever the
+others do, and one that dies while it starts it starts at once, for ever. While it waits for a worker to
+answer, to start or to end, it hears no signal and looks after no other one. And when it is killed, its
+workers go on without it, with the address in their hands.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import pickle
+import signal
 import socket
+import threading
 import time
+from math import inf
+from multiprocessing import parent_process
 from multiprocessing.connection import wait
+from queue import Empty, SimpleQueue
+from types import FrameType
+from typing import Final
 
 from uvicorn.config import STARTUP_FAILURE, Config
-from uvicorn.supervisors.multiprocess import Multiprocess, Process
+from uvicorn.supervisors.multiprocess import Process
 
 logger = logging.getLogger("uvicorn.error")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds until a worker that could not start is tried again; twice as many each time."""
 
-_GLANCE = 0.5
-"""Seconds between two looks for a signal while a worker is waited for."""
+LAST_PATIENCE = 60.0
+"""Seconds beyond those for requests in flight that a worker has to end: work in its threads is finished."""
+
+_LOOK: Final = 0.5
+"""Seconds between two looks at the workers."""
+
+_STOP: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
+_SIGNALS: Final = (*_STOP, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR1, signal.SIGUSR2)
 
 
-class Supervisor(Multiprocess):
+class Supervisor:
     """Replaces a worker as soon as it is dead; one that cannot start, later, and later.
+
+    SIGHUP replaces all workers, one after the other; SIGTTIN and SIGTTOU make them one more and one less.
 
     Attributes:
         failed: no worker could start.
     """
 
     def __init__(self, config: Config, sockets: list[socket.socket]) -> None:
-        super().__init__(config, sockets)
         self.failed = False
+        self._config = config
+        self._sockets = sockets
+        self._workers: list[Worker] = []
+        self._leaving: list[Worker] = []  # they have been asked to end
+        self._renewed: list[Worker] = []  # those that SIGHUP is still to replace
+        self._fresh: Worker | None = None  # and what takes the place of the first of them, when it serves
         self._served = False  # some worker has started
-        self._pauses: dict[int, float] = {}  # the next one of a place in ``processes``
-        self._waits: dict[int, float] = {}  # until when a place stays empty
+        self._signals: SimpleQueue[int] = SimpleQueue()  # may be put into while it is got from
 
-    def keep_subprocess_alive(self) -> None:
-        """Look after all workers."""
-        for place, process in enumerate(self.processes):
-            if self.should_exit.is_set():
-                return
-            alive = process.process.is_alive()
-            if place in self._waits and not alive:
-                if self._served and time.monotonic() >= self._waits[place]:
-                    del self._waits[place]
-                    self._start(place)
+    def run(self) -> None:
+        """Serve until a signal says to stop, or no worker can start."""
+        for each in _SIGNALS:
+            signal.signal(each, self._heard)
+        logger.info(f"Started parent process [{os.getpid()}]")
+        self._workers = [self._start() for _ in range(self._config.workers)]
+        while not self.failed:
+            try:
+                number = self._signals.get(timeout=_LOOK)
+            except Empty:
+                self._look()
                 continue
-            self._waits.pop(place, None)  # SIGHUP has put another one there
-            if not (alive and self._answers(place, process)):
-                process.kill()
-                process.join()
-                if process.exitcode == STARTUP_FAILURE:
-                    self._put_off(place, process)
-                else:
-                    logger.info(f"Child process [{process.pid}] died")
-                    self._start(place)
-        if self.processes and not self._served and len(self._waits) == len(self.processes):
+            if number in _STOP:
+                logger.info(f"Received {signal.Signals(number).name}, exiting.")
+                break
+            self._obey(number)
+        self._stop()
+        logger.info(f"Stopping parent process [{os.getpid()}]")
+
+    def _heard(self, number: int, frame: FrameType | None) -> None:
+        self._signals.put(number)
+
+    def _obey(self, number: int) -> None:
+        match number:
+            case signal.SIGHUP:
+                logger.info("Received SIGHUP, restarting processes.")
+                self._renewed = list(self._workers)
+            case signal.SIGTTIN:
+                logger.info("Received SIGTTIN, increasing the number of processes.")
+                self._workers.append(self._start())
+            case signal.SIGTTOU if len(self._workers) > 1:
+                logger.info("Received SIGTTOU, decreasing number of processes.")
+                self._dismiss(self._workers.pop())
+            case signal.SIGTTOU:
+                logger.info("Already reached one process, cannot decrease the number of processes anymore.")
+
+    def _look(self) -> None:
+        """Look after all workers; waits for nobody."""
+        patience = self._config.timeout_worker_healthcheck
+        for place, worker in enumerate(self._workers):
+            if worker.again == inf:
+                if worker.well(patience):
+                    self._served |= worker.started
+                    continue
+                worker.bury()
+            if self._served and time.monotonic() >= worker.again:
+                self._workers[place] = self._start(FIRST_PAUSE if worker.started else 2 * worker.pause)
+        self._leaving = [worker for worker in self._leaving if worker.process.is_alive()]
+        self._renew(patience)
+        if not self._served and all(worker.again < inf for worker in self._workers):
             logger.error("No worker could start, stopping the parent process.")
             self.failed = True
-            self.should_exit.set()
 
-    def handle_ttou(self) -> None:
-        """Have one worker less."""
-        super().handle_ttou()
-        for known in (self._pauses, self._waits):
-            known.pop(len(self.processes), None)
+    def _renew(self, patience: float) -> None:
+        """Do what can be done for SIGHUP now."""
+        self._renewed = [worker for worker in self._renewed if worker in self._workers]
+        if self._fresh is None:
+            if self._renewed and not self._leaving:
+                self._fresh = self._start()
+        elif not self._fresh.well(patience):
+            self._fresh.bury()
+            self._fresh = None
+            self._renewed.clear()
+            logger.error("The new worker could not start; the others stay as they are.")
+        elif self._fresh.started:
+            if self._renewed:
+                old = self._renewed.pop(0)
+                self._workers[self._workers.index(old)] = self._fresh
+                self._dismiss(old)
+            else:  # who was to be replaced is not there any more
+                self._dismiss(self._fresh)
+            self._fresh = None
 
-    def _start(self, place: int) -> None:
-        self.processes[place] = Process(self.config, self.sockets)
-        self.processes[place].start()
+    def _start(self, pause: float = FIRST_PAUSE) -> Worker:
+        worker = Worker(self._config, self._sockets, min(pause, LONGEST_PAUSE))
+        worker.start()
+        return worker
 
-    def _put_off(self, place: int, process: Process) -> None:
-        pause = self._pauses.get(place, FIRST_PAUSE)
-        self._pauses[place] = min(2 * pause, LONGEST_PAUSE)
-        self._waits[place] = time.monotonic() + pause
-        logger.error(f"Child process [{process.pid}] could not start. It is tried again in {pause:g} s.")
+    def _dismiss(self, worker: Worker) -> None:
+        worker.terminate()
+        self._leaving.append(worker)
 
-    def _answers(self, place: int, process: Process) -> bool:
-        """Say whether a worker answers in time: no, as soon as it is dead; yes, if a signal comes first."""
-        ends = time.monotonic() + self.config.timeout_worker_healthcheck
+    def _stop(self) -> None:
+        """Have all workers end; they are given time for what is in flight, but not for ever."""
+        for worker in [*self._workers, *([] if self._fresh is None else [self._fresh])]:
+            self._dismiss(worker)
+        ends = time.monotonic() + (self._config.timeout_graceful_shutdown or 0) + LAST_PATIENCE
+        for worker in self._leaving:
+            worker.process.join(max(0.0, ends - time.monotonic()))
+            if worker.process.is_alive():
+                logger.error(f"Child process [{worker.pid}] does not end, and is killed.")
+                worker.kill()
+            worker.join()
+
+
+class Worker(Process):
+    """One worker. It ends when its parent is dead.
+
+    Args:
+        pause: seconds until it is tried again, should it not start.
+
+    Attributes:
+        started: it has said that it serves.
+        again: when another one takes its place; never while it is not known to be dead.
+    """
+
+    def __init__(self, config: Config, sockets: list[socket.socket], pause: float) -> None:
+        super().__init__(config, sockets)
+        self.pause = pause
+        self.started = False
+        self.again = inf
+        self._asked: float | None = None  # since when an answer is waited for
+
+    def well(self, patience: float) -> bool:
+        """Say whether it lives, and has answered within ``patience`` seconds."""
+        if not self.process.is_alive():
+            return False
         try:
-            process.parent_conn.send(b"ping")
-            while (left := ends - time.monotonic()) > 0:
-                ready = wait([process.parent_conn, process.process.sentinel], min(left, _GLANCE))
-                if process.parent_conn in ready:
-                    if process.parent_conn.recv():
-                        self._served = True
-                        self._pauses.pop(place, None)
-                    return True
-                if ready:
-                    return False
-                if self.signal_queue:
-                    return True
+            if self._asked is None:
+                self.parent_conn.send(b"ping")
+                self._asked = time.monotonic()
+            if self.parent_conn.poll():
+                self.started |= self.parent_conn.recv()
+                self._asked = None
         except (OSError, EOFError, pickle.UnpicklingError):
-            pass
-        return False
+            return False
+        return self._asked is None or time.monotonic() - self._asked < patience
+
+    def bury(self) -> None:
+        """Make sure that it is dead, and say when there is to be another one."""
+        self.kill()
+        self.join()
+        self.again = time.monotonic() + (0.0 if self.started else self.pause)
+        if self.exitcode != STARTUP_FAILURE:
+            logger.info(f"Child process [{self.pid}] died")
+        if not self.started:
+            told = f"could not start. It is tried again in {self.pause:g} s."
+            logger.error(f"Child process [{self.pid}] {told}")
+
+    def target(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve; in the worker."""
+        self._server = self.server  # here, or the thread that answers the parent might make another one
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+        super().target(sockets)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
