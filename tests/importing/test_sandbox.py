@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -452,6 +453,21 @@ def test_a_directory_that_another_start_sweeps_away_is_made_again(
     with Importer(limits=LIMITS, scratch=tmp_path, readers=READERS) as importer:
         assert rows(importer, orders("nothing")) == 3
         assert [path.exists() for path in made] == [False, True]
+
+
+def test_an_importer_that_cannot_start_its_reading_process_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**options: Any) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(sandbox.tempfile, "TemporaryFile", refuse)
+    with (
+        Importer(limits=LIMITS, scratch=tmp_path, readers=READERS) as importer,
+        pytest.raises(ServiceError, match="Too many open files"),
+    ):
+        importer.warm()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_directory_of_a_living_importer_is_left_alone(orders: Orders, tmp_path: Path) -> None:

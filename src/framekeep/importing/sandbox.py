@@ -160,25 +160,25 @@ class _Zygote:
     def __init__(self, scratch: Path, readers: str) -> None:
         self.parent = os.getpid()
         self._directory = _Directory(scratch)
-        self._errors = tempfile.TemporaryFile(dir=self._directory.path)  # noqa: SIM115 - lives as long as this
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        arguments = (str(theirs.fileno()), readers, str(self._directory.path))
-        try:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "framekeep.importing.zygote", *arguments],
-                pass_fds=[theirs.fileno(), self._directory.descriptor],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._errors,
-                start_new_session=True,  # an interrupt from the terminal is for the parent alone
-            )
-        except OSError as error:
-            self._control.close()
-            self._errors.close()
-            self._directory.remove()
-            raise ServiceError(f"The reading process cannot be started: {error.strerror}.") from error
-        finally:
-            theirs.close()
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._directory.remove)
+            try:
+                self._errors = undo.enter_context(tempfile.TemporaryFile(dir=self._directory.path))
+                self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                undo.enter_context(self._control)
+                with theirs:
+                    arguments = (str(theirs.fileno()), readers, str(self._directory.path))
+                    self.process = subprocess.Popen(
+                        [sys.executable, "-P", "-m", "framekeep.importing.zygote", *arguments],
+                        pass_fds=[theirs.fileno(), self._directory.descriptor],
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                        stderr=self._errors,
+                        start_new_session=True,  # an interrupt from the terminal is for the parent alone
+                    )
+            except OSError as error:
+                raise ServiceError(f"The reading process cannot be started: {error.strerror}.") from error
+            undo.pop_all()
         self._sending = threading.Lock()
         self._running: set[Path] = set()  # the directories of jobs
         self._end = weakref.finalize(
