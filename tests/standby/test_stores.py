@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,16 @@ def made(directory: Path, url: str, **more: Any) -> Path:
 
 def found(directory: Path, url: str, members: frozenset[str] = frozenset(), **more: Any) -> Path:
     return standby_directory(settings(url, storage_dir=directory, **more), members)
+
+
+def test_all_who_open_a_new_standby_at_once_write_down_what_it_stands_for(tmp_path: Path) -> None:
+    store = store_of(settings(PLAIN))
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(50):
+            directory = tmp_path / str(number)
+            directory.mkdir()
+            list(pool.map(record, [directory] * 8, [store] * 8))
+            assert [path.name for path in directory.iterdir()] == [RECORD]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from framekeep.engines.lmdb import LmdbEngine
 from framekeep.engines.lmdb_store import FILE, LOCK_FILE
 from framekeep.errors import FramekeepError
-from framekeep.names import digest_of
+from framekeep.names import digest_of, new_id
 from framekeep.standby.markers import PREFIX
 from framekeep.standby.replay import kept
 
@@ -118,7 +118,7 @@ def record(directory: Path, store: Store) -> None:
         store = replace(store, hosts=tuple(sorted({*store.hosts, *before.hosts})))
     if store == before:
         return
-    new = directory / f"{RECORD}.{os.getpid()}"
+    new = directory / f"{RECORD}.{new_id()}"
     new.write_text(json.dumps({"format": FORMAT, **asdict(store)}, indent=2) + "\n", encoding="utf-8")
     new.replace(directory / RECORD)
 
