@@ -123,6 +123,16 @@ def test_where_all_workers_die_at_the_start_the_service_ends(tmp_path: Path) -> 
     assert "No worker could start" in done.stderr
 
 
+def test_a_worker_that_the_system_does_not_let_be_is_tried_again(tmp_path: Path) -> None:
+    with serve(tmp_path, workers=2, program="several_workers.py", settings={"scarce": "yes"}) as served:
+        os.kill(victim_of(served), signal.SIGKILL)
+        told = "No child process can be started: Resource temporarily unavailable."
+        until(lambda: any(told == line["event"] for line in served.log()), "it cannot be started")
+        until(lambda: len(served.started()) == 3, "it is started")
+        assert served.stop() == 0
+        assert served.noise() == []
+
+
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     with serve(tmp_path, workers=2) as served:
         victim_of(served)

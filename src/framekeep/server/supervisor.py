@@ -139,8 +139,9 @@ class Supervisor:
         return worker
 
     def _dismiss(self, worker: Worker) -> None:
-        worker.terminate()
-        self._leaving.append(worker)
+        if worker.pid is not None:
+            worker.terminate()
+            self._leaving.append(worker)
 
     def _stop(self) -> None:
         """Have all workers end; they are given time for what is in flight, but not for ever."""
@@ -173,6 +174,13 @@ class Worker(Process):
         self.again = inf
         self._asked: float | None = None  # since when an answer is waited for
 
+    def start(self) -> None:
+        """Start it, if the system has the memory and the processes: else it is as one that has died."""
+        try:
+            super().start()
+        except OSError as error:
+            logger.error(f"No child process can be started: {error.strerror}.")
+
     def well(self, patience: float) -> bool:
         """Say whether it lives, and has answered within ``patience`` seconds."""
         if not self.process.is_alive():
@@ -190,11 +198,12 @@ class Worker(Process):
 
     def bury(self) -> None:
         """Make sure that it is dead, and say when there is to be another one."""
-        self.kill()
-        self.join()
         self.again = time.monotonic() + (0.0 if self.started else self.pause)
-        if self.exitcode != STARTUP_FAILURE:
-            logger.info(f"Child process [{self.pid}] died")
+        if self.pid is not None:
+            self.kill()
+            self.join()
+            if self.exitcode != STARTUP_FAILURE:
+                logger.info(f"Child process [{self.pid}] died")
         if not self.started:
             told = f"could not start. It is tried again in {self.pause:g} s."
             logger.error(f"Child process [{self.pid}] {told}")
