@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx2
 import pandas as pd
+import pytest
 from serving import PATIENCE, PROGRAMS, SESSIONS, Served, new_session, refused, serve, until
 
 from framekeep.server.run import WORKER_PATIENCE
@@ -185,9 +186,12 @@ def test_workers_become_more_and_fewer(tmp_path: Path) -> None:
         assert served.stop() == 0
 
 
-def test_a_worker_that_does_not_end_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGTTOU])
+def test_a_worker_that_does_not_end_is_killed(tmp_path: Path, how: signal.Signals) -> None:
     with serve(tmp_path, workers=2, program="several_workers.py") as served:
-        victim = victim_of(served)
+        victim = victim_of(served)  # the last one, which SIGTTOU is for
         os.kill(victim, signal.SIGSTOP)
-        assert served.stop() == 0
+        served.process.send_signal(how)
+        until(lambda: not lives(victim), "it is killed")
+        assert (served.process.wait(PATIENCE) if how is signal.SIGTERM else served.stop()) == 0
         assert not lives(victim)

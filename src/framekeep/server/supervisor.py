@@ -105,9 +105,12 @@ class Supervisor:
                     self._served |= worker.started
                     continue
                 worker.bury()
+                if not worker.started:
+                    told = f"could not start. It is tried again in {worker.pause:g} s."
+                    logger.error(f"Child process [{worker.pid}] {told}")
             if self._served and time.monotonic() >= worker.again:
                 self._workers[place] = self._start(FIRST_PAUSE if worker.started else 2 * worker.pause)
-        self._leaving = [worker for worker in self._leaving if worker.process.is_alive()]
+        self._leaving = [worker for worker in self._leaving if not worker.gone(0.0)]
         self._renew(patience)
         if not self._served and all(worker.again < inf for worker in self._workers):
             logger.error("No worker could start, stopping the parent process.")
@@ -140,20 +143,16 @@ class Supervisor:
 
     def _dismiss(self, worker: Worker) -> None:
         if worker.pid is not None:
-            worker.terminate()
+            worker.dismiss((self._config.timeout_graceful_shutdown or 0) + LAST_PATIENCE)
             self._leaving.append(worker)
 
     def _stop(self) -> None:
         """Have all workers end; they are given time for what is in flight, but not for ever."""
         for worker in [*self._workers, *([] if self._fresh is None else [self._fresh])]:
             self._dismiss(worker)
-        ends = time.monotonic() + (self._config.timeout_graceful_shutdown or 0) + LAST_PATIENCE
         for worker in self._leaving:
-            worker.process.join(max(0.0, ends - time.monotonic()))
-            if worker.process.is_alive():
-                logger.error(f"Child process [{worker.pid}] does not end, and is killed.")
-                worker.kill()
-            worker.join()
+            while not worker.gone(_LOOK):
+                pass
 
 
 class Worker(Process):
@@ -173,6 +172,7 @@ class Worker(Process):
         self.started = False
         self.again = inf
         self._asked: float | None = None  # since when an answer is waited for
+        self._ends = inf  # when it is killed
 
     def start(self) -> None:
         """Start it, if the system has the memory and the processes: else it is as one that has died."""
@@ -204,9 +204,22 @@ class Worker(Process):
             self.join()
             if self.exitcode != STARTUP_FAILURE:
                 logger.info(f"Child process [{self.pid}] died")
-        if not self.started:
-            told = f"could not start. It is tried again in {self.pause:g} s."
-            logger.error(f"Child process [{self.pid}] {told}")
+
+    def dismiss(self, patience: float) -> None:
+        """Ask it to end within ``patience`` seconds."""
+        self._ends = time.monotonic() + patience
+        self.terminate()
+
+    def gone(self, patience: float) -> bool:
+        """Say whether it ends within ``patience`` seconds; it is killed when its time is over."""
+        self.process.join(patience)
+        if not self.process.is_alive():
+            return True
+        if time.monotonic() >= self._ends:
+            logger.error(f"Child process [{self.pid}] does not end, and is killed.")
+            self.kill()
+            self._ends = inf
+        return False
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve; in the worker."""
