@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from one_space import Space
+from pandas.api.internals import create_dataframe_from_blocks
 
 from framekeep.frames import FrameCodec
-from framekeep.frames.borrow import borrowed, origin
+from framekeep.frames.borrow import assemble, borrowed, origin
 from framekeep.testing.identical import assert_identical
 
 
@@ -262,3 +263,49 @@ def test_a_wide_frame_comes_without_a_fragmentation_warning() -> None:
     df["one more"] = 1
     df["and one"] = 2
     assert df.shape == (3, 202)
+
+
+# --- frames made without pandas looking at each column ----------------------------------------------
+
+KINDS = {
+    **{name: frame()[name] for name in frame()},
+    "date": pd.Series(pd.date_range("2020", periods=4, freq="D").array),
+    "delta": pd.Series(pd.to_timedelta([1, 2, None, 4], "h")),
+    "numpy instants": np.array(["2020", "2021", "NaT", "2022"], "M8[ns]"),
+    "numpy text": np.array(["a", "b", "c", "d"]),
+    "interval": pd.Series(pd.interval_range(0, 4)),
+    "sparse": pd.Series(pd.arrays.SparseArray([0, 0, 1, 2])),
+    "complex": pd.Series([1j, 2, 3, 4]),
+    "python text": pd.Series(["a", None, "c", "d"], dtype=pd.StringDtype("python")),
+    "float mask": pd.Series([1, None, 3, 4], dtype="Float32"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_frame_has_the_blocks_that_pandas_would_have_made(kind: str) -> None:
+    column = KINDS[kind]
+    values = column if isinstance(column, np.ndarray) else column.array
+    if isinstance(values, pd.arrays.NumpyExtensionArray):
+        values = values.to_numpy()
+    labels, index = pd.Index(["x", "y"]), pd.RangeIndex(4)
+    for _ in range(2):  # the second one is made as the first was
+        made = assemble([values, values], index, labels)
+        for place, block in enumerate(made._mgr.blocks):
+            rows = values.reshape(1, -1) if isinstance(values, np.ndarray) else values
+            [wanted] = create_dataframe_from_blocks(
+                [(rows, np.array([0]))], index=index, columns=labels[:1]
+            )._mgr.blocks
+            assert type(block) is type(wanted)
+            assert type(block.values) is type(wanted.values)
+            assert (block.values.dtype, block.shape) == (wanted.values.dtype, wanted.shape)
+            assert list(block.mgr_locs) == [place]
+        made._mgr._verify_integrity()
+        assert_identical(made.iloc[:, [1, 0]].copy().set_axis(["x", "y"], axis=1), made)
+
+
+def test_columns_that_do_not_fit_are_refused_as_by_pandas() -> None:
+    assert len(assemble([np.arange(3)], pd.RangeIndex(3), pd.Index(["a"]))) == 3
+    with pytest.raises((AssertionError, ValueError)):
+        assemble([np.arange(2)], pd.RangeIndex(3), pd.Index(["a"]))
+    with pytest.raises((AssertionError, ValueError)):
+        assemble([np.arange(3)], pd.RangeIndex(3), pd.Index(["a", "b"]))

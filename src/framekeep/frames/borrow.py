@@ -301,16 +301,58 @@ def assemble(
     if copy or len(columns) > _WIDE:
         gathered: pd.DataFrame = _frame_of(list(_gathered(columns)), index=index, columns=labels)
         return gathered
-    blocks = [
-        (values.reshape(1, -1) if type(values) is np.ndarray else values, np.array([i], dtype=np.intp))
-        for i, values in enumerate(columns)
-    ]
-    frame: Any = _frame_of(blocks, index=index, columns=labels)
+    frame = _of_molds(columns, index, labels)
+    if frame is None:
+        blocks = [(_flat(values), np.array([i], dtype=np.intp)) for i, values in enumerate(columns)]
+        frame = _frame_of(blocks, index=index, columns=labels)
     if not own:
         for block in frame._mgr.blocks:
             block.refs.add_reference(_PIN)
     made: pd.DataFrame = frame
     return made
+
+
+def _flat(values: Any) -> Any:
+    return values.reshape(1, -1) if type(values) is np.ndarray else values
+
+
+# pandas looks at each column anew, which takes longer than all else that makes a frame. What it makes of a
+# kind of array is learned from it once, and then done without it.
+
+_Manager: Final[Any] = type(pd.DataFrame()._mgr)
+_PLACES: Final = [type(_PIN.mgr_locs)(slice(i, i + 1)) for i in range(_WIDE)]
+
+_molds: dict[object, tuple[Any, bool] | None] = {}
+"""By kind of array: the class of its block, and whether that holds it as a row; None: pandas changes it."""
+
+
+def _of_molds(columns: Sequence[Any], index: pd.Index, labels: pd.Index) -> Any:
+    """Return a frame, a block a column; None if that is for pandas to do, or to refuse."""
+    rows = len(index)
+    if len(columns) != len(labels):
+        return None
+    blocks = []
+    for values, place in zip(columns, _PLACES, strict=False):
+        kind = values.dtype.kind if type(values) is np.ndarray else type(values)
+        if kind not in _molds:
+            _molds[kind] = _learned(values)
+        mold = _molds[kind]
+        if mold is None or len(values) != rows:
+            return None
+        block, row = mold
+        blocks.append(block(values.reshape(1, -1) if row else values, placement=place, ndim=2))
+    manager = _Manager(tuple(blocks), [labels, index], verify_integrity=False)
+    return pd.DataFrame._from_mgr(manager, manager.axes)  # type: ignore[attr-defined]
+
+
+def _learned(values: Any) -> tuple[Any, bool] | None:
+    made = _frame_of(
+        [(_flat(values), np.array([0]))], index=pd.RangeIndex(len(values)), columns=pd.RangeIndex(1)
+    )
+    [block] = made._mgr.blocks
+    if type(block.values) is not type(values) or block.values.dtype != values.dtype:
+        return None
+    return type(block), block.values.ndim == 2
 
 
 def _gathered(columns: Sequence[Any]) -> Iterator[tuple[Any, np.ndarray[Any, Any]]]:

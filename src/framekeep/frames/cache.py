@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from threading import Lock
 from typing import Any, Final
 
@@ -42,6 +42,21 @@ class Cache:
             self.hits += 1
             self._entries.move_to_end(key)
             return entry[0]
+
+    def get_all(self, keys: Iterable[Hashable]) -> list[Any | None]:
+        """Return the values of all keys, None for those that are not held."""
+        found: list[Any | None] = []
+        with _lock:
+            for key in keys:
+                entry = self._entries.get(key)
+                if entry is None:
+                    self.misses += 1
+                    found.append(None)
+                else:
+                    self.hits += 1
+                    self._entries.move_to_end(key)
+                    found.append(entry[0])
+        return found
 
     def peek(self, key: Hashable) -> Any | None:
         """Return the value, or None, without counting it as a use."""

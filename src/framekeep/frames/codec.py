@@ -344,14 +344,13 @@ class FrameCodec:
         loader = Loader(self._pickler)
         found: dict[int, Any] = {}
         builds: dict[int, Callable[[], Any]] = {}
-        for i in places:
-            node = manifest.arrays[i]
-            cached = self._cache.get(node.key)
+        held = self._cache.get_all([manifest.arrays[i].key for i in places])
+        for i, cached in zip(places, held, strict=True):
             if cached is not None:
                 found[i] = cached if whole else cached[start:end]
             elif i not in builds:
                 loader.where = place(manifest.columns[i])
-                builds[i] = self._guarded(loader, arrays.build, node, start, end)
+                builds[i] = self._guarded(loader, arrays.build, manifest.arrays[i], start, end)
         self._run(read, loader)
         for i, build in builds.items():
             node = manifest.arrays[i]
