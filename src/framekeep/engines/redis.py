@@ -24,6 +24,7 @@ from framekeep.engines.base import WHOLE, Buffer, Change, Head, Health, SpaceInf
 from framekeep.engines.recent_heads import RecentHeads
 from framekeep.engines.redis_errors import translated
 from framekeep.engines.redis_health import facts
+from framekeep.engines.redis_indexes import held
 from framekeep.engines.redis_keys import Keys, SpaceKeys, groups_for, remembered
 from framekeep.engines.redis_topology import Admission, RedisOptions, Topology
 from framekeep.engines.redis_wire import (
@@ -405,13 +406,9 @@ class RedisEngine:
         groups = groups_for(prefix)
         if any(not group.startswith(prefix) for group in groups):
             return sum(1 for _ in self.spaces(prefix))
+        keys = [key for group in groups for key in self._keys.indexes(group)]
         with self._connected() as topology:
-            now = topology.of_primaries(time_of)
-            pipe = topology.client.pipeline(transaction=False)
-            for group in groups:
-                for key in self._keys.indexes(group):
-                    pipe.zcount(key, f"({now * 1000:.3f}", "+inf")
-            return sum(pipe.execute())
+            return sum(total - expired for total, expired in held(topology, keys))
 
     def purge(self, prefix: str = "", limit: int = 1000) -> int:
         """Take at most ``limit`` expired spaces out of the indexes; Redis itself frees what they held.
@@ -421,11 +418,7 @@ class RedisEngine:
         freed = 0
         keys = [key for group in groups_for(prefix) for key in self._keys.indexes(group)]
         with self._connected() as topology:
-            now = topology.of_primaries(time_of)
-            pipe = topology.client.pipeline(transaction=False)
-            for key in keys:
-                pipe.zcount(key, "-inf", f"{now * 1000:.3f}")
-            for key, expired in zip(keys, pipe.execute(), strict=True):
+            for key, (_, expired) in zip(keys, held(topology, keys), strict=True):
                 if expired and freed < limit:  # so that what is mostly nothing is not asked of each index
                     freed += self._run(topology, scripts.PURGE, [key], [prefix, limit - freed])
         return freed
