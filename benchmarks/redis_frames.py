@@ -32,6 +32,8 @@ from framekeep.testing.redis_servers import Server, server
 
 SESSION = "measured"
 TTL = 3600.0
+STEPS = 5
+"""As many as there are versions."""
 PATIENCE = 60.0
 """Seconds to wait for a reply: a string of 350 MB takes more than the default on a busy machine."""
 
@@ -317,10 +319,26 @@ def _undo(ground: Ground) -> None:
     def on(_: object) -> None:
         backend.redo(SESSION)
 
+    def all_on(_: object) -> None:
+        for _ in range(STEPS):
+            on(_)
+
+    def steps(verb: Any) -> None:
+        for _ in range(STEPS):
+            verb(SESSION)
+
+    def checkpoints(_: int) -> None:
+        for _ in range(STEPS):
+            whole.checkpoint(SESSION)
+
     figures = race(
         [
             Competitor("head", lambda _: backend.undo(SESSION), restore=on),
             Competitor("frame", lambda _: backend.undo_last_change(SESSION), restore=on),
+            Competitor("frames", lambda _: steps(backend.undo_last_change), restore=all_on),
+            Competitor(
+                "whole frames", lambda _: steps(whole.undo_with_frame), checkpoints, rounds=_few(ground)
+            ),
             back_by("whole", whole, whole.undo),
             back_by("whole frame", whole, whole.undo_with_frame),
             back_by("best", best, best.undo),
@@ -334,6 +352,8 @@ def _undo(ground: Ground) -> None:
     text = f"{PLAIN}: GET version + SET current"
     # The verb of the protocol returns the frame, so that is what is compared.
     ground.add(both, figures["frame"], figures["whole frame"], f"{text} + decode", bar, limit)
+    row = f"{both}, {STEPS} in a row"
+    ground.add(row, figures["frames"], figures["whole frames"], f"{text} + decode", bar)
     ground.add(head, figures["head"], figures["whole frame"], f"{text} + decode")
     ground.add(head, figures["head"], figures["whole"], text)
     ground.add(head, figures["head"], figures["best"], f"{BEST}: RENAME, no frame")
