@@ -282,12 +282,12 @@ def test_of_two_authorizations_the_first_counts_for_replays_too(
 # --- taking long, and no room ---------------------------------------------------------------------
 
 
-async def asked(app: Any, key: bytes = b"k") -> tuple[list[Any], Any]:
-    """Send one request to an application; return what it sent."""
+async def asked(app: Any, key: bytes = b"k", *, more: bool = False) -> tuple[list[Any], Any]:
+    """Send one request to an application, or only a part of its body; return what it sent."""
     sent: list[Any] = []
 
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": b"", "more_body": more}
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -356,8 +356,13 @@ def test_what_was_done_is_answered_when_there_is_no_room_for_the_reply() -> None
     threads.close()
 
 
-@pytest.mark.parametrize(("reads", "then"), [(True, 409), (False, 200)])
-def test_what_is_cut_off_is_not_done_beside_what_may_still_be_going_on(reads: bool, then: int) -> None:
+@pytest.mark.parametrize(
+    ("reads", "more", "then"),
+    [(True, False, 409), (True, True, 200), (False, False, 409), (False, True, 409)],
+)
+def test_what_is_cut_off_is_not_done_beside_what_may_still_be_going_on(
+    reads: bool, more: bool, then: int
+) -> None:
     replies, threads = Replies(MemoryEngine()), Threads()
     begun = asyncio.Event()
 
@@ -372,7 +377,7 @@ def test_what_is_cut_off_is_not_done_beside_what_may_still_be_going_on(reads: bo
     app = Idempotency(slow, replies=lambda: replies, threads=lambda: threads, keys=Keys)
 
     async def cut_off_and_again() -> int:
-        first = asyncio.create_task(asked(app))
+        first = asyncio.create_task(asked(app, more=more))
         await begun.wait()
         first.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -149,9 +149,9 @@ class Idempotency:
             await self.app(scope, body.receive, noted)
         except asyncio.CancelledError:
             # Cut off. What runs in a thread goes on and may yet be stored, so another attempt waits for the
-            # lease; unless the rest of the body was still to come, before which nothing begins.
+            # lease; unless the application waited for more of the body, before which it begins nothing.
             done.set()
-            settled = settled or body.whole
+            settled = settled or not body.awaited
             raise
         finally:
             if not settled:  # it ended before its answer, or in the middle of it
@@ -172,22 +172,22 @@ class _Hashed:
     """A body that is hashed as it is read.
 
     Attributes:
-        whole: all of it has been read.
+        awaited: the application has asked for it, and not had all of it. What needs no body never asks.
     """
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._receive = receive
         self._more = True
-        self.whole = False
+        self.awaited = False
         query = scope.get("query_string", b"")
         self._hash = blake3.blake3(b"\0".join([scope["method"].encode(), scope["path"].encode(), query, b""]))
 
     async def receive(self) -> Message:
+        self.awaited = self._more
         message = await self._receive()
         if message["type"] == "http.request":
             self._hash.update(message.get("body", b""))
-            self._more = message.get("more_body", False)
-            self.whole = not self._more
+            self.awaited = self._more = message.get("more_body", False)
         else:
             self._more = False
         return message
