@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import time
+from multiprocessing import util
 from pathlib import Path
 
 import httpx2
 import pandas as pd
 import pytest
 from serving import PATIENCE, PROGRAMS, SESSIONS, Served, new_session, refused, serve, until
+from uvicorn import Config
 
 from framekeep.server.run import WORKER_PATIENCE
+from framekeep.server.supervisor import Worker
 from framekeep.testing import redis_servers
 
 
@@ -132,6 +136,22 @@ def test_a_worker_that_the_system_does_not_let_be_is_tried_again(tmp_path: Path)
         until(lambda: len(served.started()) == 3, "it is started")
         assert served.stop() == 0
         assert served.noise() == []
+
+
+def test_a_worker_that_cannot_be_started_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    def scarce(*_: object) -> int:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    monkeypatch.setattr(util, "spawnv_passfds", scarce)
+    config, before = Config("nothing:app", log_config=None), descriptors()
+    workers = [Worker(config, [], 1.0) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+        assert not worker.well(1.0)
+    assert descriptors() == before
 
 
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:

@@ -180,6 +180,8 @@ class Worker(Process):
             super().start()
         except OSError as error:
             logger.error(f"No child process can be started: {error.strerror}.")
+            self.parent_conn.close()  # it would be long until the interpreter does, and there may be many
+            self.child_conn.close()
 
     def well(self, patience: float) -> bool:
         """Say whether it lives, and has answered within ``patience`` seconds."""
