@@ -404,3 +404,49 @@ def test_an_error_is_told_also_when_the_claim_cannot_be_given_back() -> None:
     with pytest.raises(ZeroDivisionError):
         asyncio.run(asked(app))
     threads.close()
+
+
+def test_what_ended_is_told_also_when_the_service_has_stopped_meanwhile() -> None:
+    replies, threads = Replies(MemoryEngine()), Threads()
+    begun = asyncio.Event()
+
+    async def cut(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            threads.close()
+
+    app = Idempotency(cut, replies=lambda: replies, threads=lambda: threads, keys=Keys)
+
+    async def cut_off() -> None:
+        task = asyncio.create_task(asked(app, more=True))
+        await begun.wait()
+        task.cancel()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cut_off())
+
+
+def test_what_was_done_is_answered_when_the_service_has_stopped_meanwhile() -> None:
+    refused = asyncio.Event()
+
+    class Stopping(Threads):
+        async def quick(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return await super().quick(function, *args, **kwargs)
+            except RuntimeError:
+                refused.set()
+                raise
+
+    replies, threads = Replies(MemoryEngine(clock=ManualClock()), lease=0.001), Stopping()
+
+    async def late(scope: Any, receive: Any, send: Any) -> None:
+        threads.close()
+        await refused.wait()  # the claim could not be renewed
+        await answers_ok(send)
+
+    app = Idempotency(late, replies=lambda: replies, threads=lambda: threads, keys=Keys)
+    assert asyncio.run(asked(app))[1] == 200

@@ -139,7 +139,7 @@ class Idempotency:
                     await self._threads().quick(claim.keep, reply)
                 else:
                     await self._threads().quick(claim.release)
-            except StorageError as error:
+            except (StorageError, RuntimeError) as error:  # or the service has stopped, and its threads too
                 # What was done is done, and whoever asked is told so; another attempt waits for the lease.
                 log.warning(
                     "reply_not_kept", request_id=scope["state"]["request_id"], error=type(error).__name__
@@ -164,7 +164,7 @@ class Idempotency:
             try:
                 await asyncio.wait_for(done.wait(), claim.lease / 3)
             except TimeoutError:
-                with suppress(FramekeepError):  # there is time for another try
+                with suppress(FramekeepError, RuntimeError):  # there is time for another try
                     await self._threads().quick(claim.renew)
 
 
