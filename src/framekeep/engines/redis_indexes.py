@@ -19,7 +19,7 @@ def held(topology: Topology, indexes: Sequence[str]) -> list[tuple[int, int]]:
     now = topology.of_primaries(time_of)
     pipe = topology.client.pipeline(transaction=False)
     for key in indexes:
-        pipe.zcard(key)  # first: what is purged in between counts as it did a moment ago
+        pipe.zcard(key)  # first: what is purged in between counts as live once, and is not taken off twice
         pipe.zcount(key, "-inf", f"{now * 1000:.3f}")
     found = pipe.execute()
     return list(zip(found[::2], found[1::2], strict=True))
