@@ -408,7 +408,7 @@ class RedisEngine:
             return sum(1 for _ in self.spaces(prefix))
         keys = [key for group in groups for key in self._keys.indexes(group)]
         with self._connected() as topology:
-            return sum(total - expired for total, expired in held(topology, keys))
+            return sum(max(0, total - expired) for total, expired in held(topology, keys))
 
     def purge(self, prefix: str = "", limit: int = 1000) -> int:
         """Take at most ``limit`` expired spaces out of the indexes; Redis itself frees what they held.
