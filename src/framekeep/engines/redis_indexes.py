@@ -14,7 +14,7 @@ from framekeep.engines.redis_wire import time_of
 def held(topology: Topology, indexes: Sequence[str]) -> list[tuple[int, int]]:
     """Return of each index how many spaces it holds, and how many of these have expired.
 
-    They may be more than there are, when a replica that lags behind answers the second in place of its primary.
+    These may be more than it holds, when a replica that lags behind answers in place of its primary.
     Not how many live: for that Redis takes steps into the index, of which there are more in a large one.
     """
     now = topology.of_primaries(time_of)
