@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisClusterException
 
-from framekeep.engines import redis, redis_cluster
+from framekeep.engines import redis, redis_cluster, redis_indexes
 from framekeep.engines.base import Change
 from framekeep.engines.breaker import Breaker
 from framekeep.engines.guarded import GuardedEngine
@@ -146,7 +146,8 @@ def test_what_was_asked_of_all_slots_is_not_asked_again_slot_by_slot(
 
         for call in (engine.count, lambda: list(engine.spaces()), engine.purge):
             with monkeypatch.context() as patch:
-                patch.setattr(redis, "time_of", last_reply)
+                for module in (redis, redis_indexes):
+                    patch.setattr(module, "time_of", last_reply)
                 assert max(waited([call])) < OFTEN
             first.resume()
             until(lambda: engine.health().reachable, "it does not answer again")
